@@ -1,0 +1,56 @@
+package spice
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/deskstorm/deskstorm/spice/wire"
+)
+
+// motionWait is a probe's wait for the answer to one bunch of motions.
+type motionWait struct {
+	bunch uint64
+	at    chan time.Time
+}
+
+// answered counts one MOUSE_MOTION_ACK.
+func (m *motions) answered(at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.acked++
+	if m.wait != nil && m.acked == m.wait.bunch {
+		m.wait.at <- at
+		m.wait = nil
+	}
+}
+
+// serverTrip sends as many motions as complete a bunch, which move nothing in
+// server mode, and waits for the bunch's own answer: a late answer to an
+// earlier bunch has another number.
+func (s *Session) serverTrip(ctx context.Context) (time.Duration, error) {
+	m := &s.motions
+	wait := &motionWait{at: make(chan time.Time, 1)}
+	m.mu.Lock()
+	missing := wire.MotionAckBunch - int(m.sent%wire.MotionAckBunch)
+	wait.bunch = (m.sent + uint64(missing)) / wire.MotionAckBunch
+	m.wait = wait
+	m.mu.Unlock()
+	start := time.Now()
+	if err := s.move(0, 0, missing); err != nil {
+		return 0, s.lost(ctx, ServerTrip, err.Error())
+	}
+	timer := time.NewTimer(s.cfg.deadline())
+	defer timer.Stop()
+	select {
+	case at := <-wait.at:
+		return at.Sub(start), nil
+	case <-timer.C:
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	m.mu.Lock()
+	m.wait = nil
+	m.mu.Unlock()
+	return 0, s.lost(ctx, ServerTrip, fmt.Sprintf("no MOTION_ACK within %v", s.cfg.deadline()))
+}
