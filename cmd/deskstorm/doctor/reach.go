@@ -1,0 +1,57 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+)
+
+// ReachTimeout bounds one attempt to reach a desktop.
+const ReachTimeout = 5 * time.Second
+
+// Reach checks that what is called name answers: reach returns nil when it did. Its error is shown and must not hold a
+// secret.
+func Reach(name string, reach func(ctx context.Context) error) Check {
+	return func(ctx context.Context) Result {
+		ctx, cancel := context.WithTimeout(ctx, ReachTimeout)
+		defer cancel()
+		begin := time.Now()
+		if err := reach(ctx); err != nil {
+			return Result{Check: name, Level: Fail, Found: err.Error(), Advice: unreachedAdvice(err)}
+		}
+		return Result{Check: name, Found: fmt.Sprintf("answered in %v", time.Since(begin).Round(10*time.Microsecond))}
+	}
+}
+
+// Dial returns a function for Reach that opens a TCP connection to address, "host:port", and closes it.
+func Dial(address string) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		var dialer net.Dialer
+		conn, err := dialer.DialContext(ctx, "tcp", address)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+}
+
+func unreachedAdvice(err error) string {
+	var name *net.DNSError
+	var network net.Error
+	switch {
+	case errors.As(err, &name):
+		return "The name is not known here: check it, and the name servers in /etc/resolv.conf."
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "Nothing listens there: the desktop is off, its port has changed (ports are given anew at each start), or\n" +
+			"QEMU listens on another address (spice_listen in libvirt's qemu.conf, server_listen in nova.conf)."
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "There is no route from this machine: check with `ip route get`."
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return "No answer: a firewall drops the packets, or the host is down. Allow this machine to reach the SPICE ports\n" +
+			"(5900 and up on compute nodes)."
+	}
+	return ""
+}

@@ -1,0 +1,86 @@
+package vdi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/grafana/sobek"
+	"go.k6.io/k6/v2/lib"
+	"go.k6.io/k6/v2/metrics"
+
+	"github.com/deskstorm/deskstorm/spice"
+)
+
+// connect opens a session to a desktop: `await vdi.connect({host, port})`.
+func (i *instance) connect(argument sobek.Value) *sobek.Promise {
+	state := i.vu.State()
+	if state == nil {
+		i.throw("vdi.connect: %w", errInitContext)
+	}
+	options, err := parseConnect(i.vu.Runtime(), argument)
+	if err != nil {
+		i.throw("vdi.connect: %w", err)
+	}
+	options.config.DialContext = state.Dialer.DialContext
+	base := state.Tags.GetCurrentValues().Tags
+	d := &desk{module: i, out: state.Samples, base: base, tags: base, seed: i.nextSeed(state)}
+	if options.site != "" {
+		d.tags = base.With("site", options.site)
+	}
+	ctx := i.vu.Context()
+	return promise(i, func() (*desk, error) {
+		if err := options.readFile(); err != nil {
+			return nil, fmt.Errorf("vdi.connect: %w", err)
+		}
+		ctx, cancel := context.WithTimeout(ctx, options.timeout)
+		defer cancel()
+		return d, d.opened(spice.Dial(ctx, options.config))
+	}, (*desk).object)
+}
+
+// nextSeed makes a session's random numbers its own and the same in each run.
+func (i *instance) nextSeed(state *lib.State) uint64 {
+	i.opened++
+	return state.VUIDGlobal<<32 | i.opened
+}
+
+// opened takes a connect's outcome and tells k6 how long it took, or at which
+// step it failed. A connect that k6 cut short is neither.
+func (d *desk) opened(s *spice.Session, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	d.push(d.connectSamples(s, err))
+	if err != nil {
+		return err
+	}
+	d.session = &session{Session: s, tags: d.tags}
+	if !d.module.sessions.add(d.session, d.out, d.module.metrics, d.base) {
+		return context.Canceled
+	}
+	return nil
+}
+
+// connectSamples is the outcome of one connect.
+func (d *desk) connectSamples(s *spice.Session, err error) metrics.Samples {
+	m := d.module.metrics
+	if err != nil {
+		tags := d.tags
+		var step *spice.StepError
+		if errors.As(err, &step) {
+			tags = tags.With("step", string(step.Step))
+		}
+		return metrics.Samples{sample(m.connectFailed, tags, 1)}
+	}
+	samples := metrics.Samples{sample(m.connectFailed, d.tags, 0)}
+	t := s.Timings()
+	for _, step := range []struct {
+		name spice.Step
+		took time.Duration
+	}{{spice.StepLink, t.Link}, {spice.StepAuth, t.Auth}, {spice.StepMain, t.Main}, {spice.StepPicture, t.Picture}} {
+		samples = append(samples, sample(m.connectDuration, d.tags.With("step", string(step.name)), metrics.D(step.took)))
+	}
+	return samples
+}
