@@ -14,26 +14,55 @@ import (
 // causeTimeout bounds the question whether the server still lives.
 const causeTimeout = 3 * time.Second
 
+// errHeld: the server holds the session that it was asked for.
+var errHeld = errors.New("the server holds the session")
+
+// ask opens a display channel of the session with the given id, which disturbs
+// nobody, and closes it. It returns nil if the server does not know the
+// session, errHeld if it does, else why it could not be asked.
+func ask(ctx context.Context, c *Config, id uint32) error {
+	conn, _, _, err := link(ctx, c, wire.LinkRequest{
+		ConnectionID: id, Channel: wire.ChannelID{Type: wire.Display}, Common: commonCaps})
+	switch {
+	case err == nil:
+		conn.Close()
+		return errHeld
+	case errors.Is(err, wire.LinkBadConnectionID):
+		return nil
+	}
+	return err
+}
+
+// Reach asks whether a desktop's server answers and takes the ticket, over TLS
+// where the configuration says so, without opening a session: a thin client
+// that is there is not evicted. An error is a *StepError.
+func Reach(ctx context.Context, c Config) error {
+	if err := c.check(); err != nil {
+		return &StepError{Step: StepLink, Addr: c.addr(c.secure(wire.Main)), Err: err}
+	}
+	// No server gives this id: spice-server draws them at random, one in four
+	// billion.
+	err := ask(ctx, &c, ^uint32(0))
+	if errors.Is(err, errHeld) {
+		return nil
+	}
+	return err
+}
+
 // cause finds out why the connections ended. spice-server says nothing to a
 // client that it evicts: it closes its connections, as the kernel does when
-// the server dies. So the server is asked once, by opening a display channel
-// with this session's connection id, which disturbs nobody: an evicting server
-// answers that it does not know the id, or by then the ticket; a dead one does
-// not answer.
+// the server dies. So the server is asked once about the session: an evicting
+// server does not know it, or by then the ticket; a dead one does not answer.
 func (s *Session) cause(reason error) error {
 	if !ended(reason) {
 		return reason
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), causeTimeout)
 	defer cancel()
-	conn, _, _, err := link(ctx, &s.cfg, wire.LinkRequest{
-		ConnectionID: s.id, Channel: wire.ChannelID{Type: wire.Display}, Common: commonCaps})
-	switch {
-	case err == nil:
-		// The server still holds the session: it closed this one connection.
-		conn.Close()
-		return reason
-	case errors.Is(err, wire.LinkBadConnectionID), errors.Is(err, ErrPermissionDenied):
+	switch err := ask(ctx, &s.cfg, s.id); {
+	case errors.Is(err, errHeld):
+		return reason // The server closed this one connection.
+	case err == nil, errors.Is(err, ErrPermissionDenied):
 		return ErrEvicted
 	default:
 		return ErrServerGone

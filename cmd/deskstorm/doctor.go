@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -11,28 +13,31 @@ import (
 	"golang.org/x/term"
 
 	"github.com/deskstorm/deskstorm/cmd/deskstorm/doctor"
+	"github.com/deskstorm/deskstorm/spice"
 )
 
 func newDoctorCommand() *cobra.Command {
 	var (
-		host          string
-		port, tlsPort uint16
-		clients       int
-		asJSON        bool
+		desktop desktopFlags
+		clients int
+		asJSON  bool
 	)
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check whether this machine can hold the thin clients asked for, and what to change",
 		Long: "Check whether this machine can hold the thin clients asked for (descriptors, ports, memory, connection\n" +
-			"tracking) and reach a desktop, and say what to change. Exits with 1 if a check fails, 0 otherwise.",
-		Example: "  deskstorm doctor --clients 5000\n  deskstorm doctor --host compute-17 --port 5901 --tls-port 5902",
+			"tracking), and whether a desktop's SPICE server answers and takes the ticket, and say what to change. Nobody who\n" +
+			"uses the desktop is disturbed. The ticket is read from the environment variable " + ticketVariable + ".\n" +
+			"Exits with 1 if a check fails, 0 otherwise.",
+		Example: "  deskstorm doctor --clients 5000\n  deskstorm doctor --host compute-17 --port 5901\n  deskstorm doctor --file desktop.vv",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if clients < 1 || clients > 10_000_000 {
 				return fmt.Errorf("--clients %d is not between 1 and 10000000", clients)
 			}
-			if (port != 0 || tlsPort != 0) != (host != "") {
-				return fmt.Errorf("give --host together with --port or --tls-port")
+			target, err := desktop.config()
+			if err != nil {
+				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 			defer stop()
@@ -44,11 +49,9 @@ func newDoctorCommand() *cobra.Command {
 				doctor.Memory(proc, sys, clients),
 				doctor.Conntrack(proc, clients),
 			}
-			for _, p := range []uint16{port, tlsPort} {
-				if p != 0 {
-					address := net.JoinHostPort(host, strconv.Itoa(int(p)))
-					checks = append(checks, doctor.Reach(address, doctor.Dial(address)))
-				}
+			if target != nil {
+				checks = append(checks, doctor.Reach(net.JoinHostPort(target.Host, strconv.Itoa(cmp.Or(target.Port, target.TLSPort))),
+					func(ctx context.Context) error { return spice.Reach(ctx, *target) }))
 			}
 			found := doctor.Run(ctx, checks)
 			out := cmd.OutOrStdout()
@@ -66,9 +69,7 @@ func newDoctorCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&clients, "clients", 200, "thin clients to be simulated on this machine")
-	cmd.Flags().StringVar(&host, "host", "", "host of a desktop's SPICE server")
-	cmd.Flags().Uint16Var(&port, "port", 0, "its port without TLS")
-	cmd.Flags().Uint16Var(&tlsPort, "tls-port", 0, "its port with TLS")
+	desktop.register(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

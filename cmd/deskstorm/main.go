@@ -38,6 +38,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
+		newDemoCommand(),
 		newK6Command(),
 		newDoctorCommand(),
 		newVersionCommand(),
