@@ -31,7 +31,7 @@ func (i *instance) connect(argument sobek.Value) *sobek.Promise {
 	}
 	ctx := i.vu.Context()
 	return promise(i, func() (*desk, error) {
-		if err := options.readFile(); err != nil {
+		if err := options.readFiles(); err != nil {
 			return nil, fmt.Errorf("vdi.connect: %w", err)
 		}
 		ctx, cancel := context.WithTimeout(ctx, options.timeout)

@@ -25,6 +25,7 @@ const defaultTimeout = 30 * time.Second
 type connectOptions struct {
 	config  spice.Config
 	file    string // a .vv file's path or text
+	ca      string // a certificate's path or text
 	timeout time.Duration
 	site    string
 }
@@ -125,12 +126,11 @@ func number(v any) (float64, bool) {
 func parseConnect(rt *sobek.Runtime, v sobek.Value) (connectOptions, error) {
 	o := connectOptions{timeout: defaultTimeout}
 	f := fieldsOf(rt, v)
-	var ca string
 	f.text("host", &o.config.Host)
 	f.port("port", &o.config.Port)
 	f.port("tlsPort", &o.config.TLSPort)
 	f.text("ticket", &o.config.Ticket)
-	f.text("ca", &ca)
+	f.text("ca", &o.ca)
 	f.text("subject", &o.config.Subject)
 	f.text("file", &o.file)
 	f.text("site", &o.site)
@@ -145,11 +145,6 @@ func parseConnect(rt *sobek.Runtime, v sobek.Value) (connectOptions, error) {
 	}
 	if o.file != "" && o.config.Host != "" {
 		return o, errors.New("takes either file or host, not both")
-	}
-	if ca != "" {
-		if err := o.setCA(ca); err != nil {
-			return o, err
-		}
 	}
 	return o, nil
 }
@@ -174,12 +169,21 @@ func (f *fields) channels(name string, to *[]wire.ChannelType) {
 	}
 }
 
-// setCA takes a certificate's text or its file's path.
-func (o *connectOptions) setCA(ca string) error {
-	pem := []byte(ca)
-	if !strings.Contains(ca, "-----BEGIN") {
+// readFiles reads what the options name, beside the event loop. A .vv file may
+// be a path or, from k6's open(), its text; a certificate likewise.
+func (o *connectOptions) readFiles() error {
+	if o.file != "" {
+		if err := o.readVV(); err != nil {
+			return err
+		}
+	}
+	if o.ca == "" {
+		return nil
+	}
+	pem := []byte(o.ca)
+	if !strings.Contains(o.ca, "-----BEGIN") {
 		var err error
-		if pem, err = os.ReadFile(ca); err != nil {
+		if pem, err = os.ReadFile(o.ca); err != nil {
 			return fmt.Errorf("ca: %w", err)
 		}
 	}
@@ -190,12 +194,8 @@ func (o *connectOptions) setCA(ca string) error {
 	return nil
 }
 
-// readFile merges a .vv file, which may be a path or, from k6's open(), its
-// text.
-func (o *connectOptions) readFile() error {
-	if o.file == "" {
-		return nil
-	}
+// readVV takes the file's desktop; a ticket that was given as well is newer.
+func (o *connectOptions) readVV() error {
 	name, text := ".vv text", o.file
 	if !strings.Contains(o.file, "[virt-viewer]") {
 		b, err := os.ReadFile(o.file)
@@ -208,13 +208,10 @@ func (o *connectOptions) readFile() error {
 	if err != nil {
 		return err
 	}
-	c.Deadline = o.config.Deadline
 	if o.config.Ticket != "" {
 		c.Ticket = o.config.Ticket
 	}
-	if o.config.CA != nil {
-		c.CA = o.config.CA
-	}
+	c.Deadline, c.DialContext = o.config.Deadline, o.config.DialContext
 	o.config = c
 	return nil
 }

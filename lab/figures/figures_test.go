@@ -1,0 +1,251 @@
+package figures
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deskstorm/deskstorm/spice"
+)
+
+// sessionsOpen is how many sessions the figures are taken with.
+const sessionsOpen = 1000
+
+// BenchmarkOpenSession reports what an open session takes of its process: the
+// resident memory, and the heap and stacks that Go counts.
+func BenchmarkOpenSession(b *testing.B) {
+	d := startDesktops(b, sessionsOpen)
+	closeAll(d.openAll(b)) // what the first connect loads is not a session's
+	for b.Loop() {
+		residentBefore, goBefore := memory(b, os.Getpid()), goMemory()
+		sessions := d.openAll(b)
+		resident, goes := memory(b, os.Getpid()), goMemory()
+		b.ReportMetric(float64(resident-residentBefore)/sessionsOpen/1024, "RSS-KiB/session")
+		b.ReportMetric(float64(goes-goBefore)/sessionsOpen/1024, "heap+stack-KiB/session")
+		closeAll(sessions)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkConnect reports connects a second, each to the first picture, with
+// the desktops on the same machine.
+func BenchmarkConnect(b *testing.B) {
+	d := startDesktops(b, sessionsOpen)
+	for b.Loop() {
+		start := time.Now()
+		sessions := d.openAll(b)
+		b.ReportMetric(sessionsOpen/time.Since(start).Seconds(), "connects/s")
+		closeAll(sessions)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkRoundTripError reports how far measured round trips are from the
+// latency that the desktops were told to add, with all sessions open and each
+// probing all three every 5 s.
+func BenchmarkRoundTripError(b *testing.B) {
+	d := startDesktops(b, sessionsOpen)
+	sessions := d.openAll(b)
+	defer closeAll(sessions)
+	for _, latency := range []time.Duration{0, 20 * time.Millisecond, 200 * time.Millisecond} {
+		b.Run(latency.String(), func(b *testing.B) {
+			d.setLatency(b, latency)
+			for b.Loop() {
+				samples := probeAll(b, sessions)
+				for _, trip := range []spice.Trip{spice.ServerTrip, spice.GuestTrip, spice.VisibleTrip} {
+					errs := samples.errors(trip, latency)
+					name := string(trip)
+					b.ReportMetric(quantile(errs, 0.5), name+"-p50-ms")
+					b.ReportMetric(quantile(errs, 0.99), name+"-p99-ms")
+					b.ReportMetric(float64(samples.lost[trip]), name+"-lost")
+				}
+				b.ReportMetric(float64(samples.count()), "probes")
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+const (
+	probeEvery = 5 * time.Second
+	probeFor   = 30 * time.Second
+)
+
+// measured are all sessions' samples.
+type measured struct {
+	mu   sync.Mutex
+	rtts map[spice.Trip][]time.Duration
+	lost map[spice.Trip]int
+}
+
+func probeAll(b *testing.B, sessions []*spice.Session) *measured {
+	m := &measured{rtts: map[spice.Trip][]time.Duration{}, lost: map[spice.Trip]int{}}
+	ctx, cancel := context.WithTimeout(b.Context(), probeFor)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i, s := range sessions {
+		phase := probeEvery * time.Duration(i) / time.Duration(len(sessions))
+		wg.Go(func() {
+			err := s.Monitor(ctx, probeEvery, phase, []spice.Trip{spice.ServerTrip, spice.GuestTrip, spice.VisibleTrip}, m.add)
+			if err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	return m
+}
+
+func (m *measured) add(x spice.Sample) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if x.Err != nil {
+		m.lost[x.Trip]++
+		return
+	}
+	m.rtts[x.Trip] = append(m.rtts[x.Trip], x.RTT)
+}
+
+func (m *measured) count() (n int) {
+	for _, rtts := range m.rtts {
+		n += len(rtts)
+	}
+	return n
+}
+
+// errors are the measured round trips less the added latency, sorted.
+func (m *measured) errors(trip spice.Trip, latency time.Duration) []time.Duration {
+	errs := slices.Clone(m.rtts[trip])
+	for i := range errs {
+		errs[i] -= latency
+	}
+	slices.Sort(errs)
+	return errs
+}
+
+// quantile is of sorted values, in milliseconds.
+func quantile(sorted []time.Duration, q float64) float64 {
+	if len(sorted) == 0 {
+		return -1
+	}
+	return float64(sorted[int(q*float64(len(sorted)-1))]) / 1e6
+}
+
+// BenchmarkVirtualUser reports what a whole virtual user of k6 takes, with a
+// small script, without and with a session: resident memory of the k6 process.
+func BenchmarkVirtualUser(b *testing.B) {
+	d := startDesktops(b, sessionsOpen)
+	deskstorm := filepath.Join(b.TempDir(), "deskstorm")
+	build := exec.Command("go", "build", "-o", deskstorm, "github.com/deskstorm/deskstorm/cmd/deskstorm")
+	out, err := build.CombinedOutput()
+	require.NoError(b, err, string(out))
+	ports := make([]string, len(d.ports))
+	for i, p := range d.ports {
+		ports[i] = strconv.Itoa(p)
+	}
+	script := filepath.Join(b.TempDir(), "vu.js")
+	require.NoError(b, os.WriteFile(script, []byte(`
+import vdi from 'k6/x/vdi';
+import exec from 'k6/execution';
+import { SharedArray } from 'k6/data';
+import { sleep } from 'k6';
+const ports = new SharedArray('ports', () => '`+strings.Join(ports, ",")+`'.split(','));
+export default async function () {
+  if (__ENV.CONNECT === '1') {
+    await vdi.connect({ host: '127.0.0.1', port: Number(ports[exec.vu.idInTest - 1]) });
+  }
+  console.log('ready');
+  sleep(3600);
+}`), 0o600))
+	for b.Loop() {
+		one := vuMemory(b, deskstorm, script, 1, false)
+		bare := vuMemory(b, deskstorm, script, sessionsOpen, false)
+		with := vuMemory(b, deskstorm, script, sessionsOpen, true)
+		b.ReportMetric(float64(bare-one)/(sessionsOpen-1)/1000, "RSS-kB/VU")
+		b.ReportMetric(float64(with-one)/(sessionsOpen-1)/1000, "RSS-kB/VU+session")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// vuMemory runs k6 until all virtual users are ready and returns its resident
+// memory.
+func vuMemory(b *testing.B, deskstorm, script string, vus int, connect bool) int {
+	ready := &counter{want: vus, done: make(chan struct{})}
+	cmd := exec.Command(deskstorm, "k6", "run", "--quiet", "--vus", strconv.Itoa(vus), "--iterations", strconv.Itoa(vus),
+		"-e", "CONNECT="+map[bool]string{true: "1", false: "0"}[connect], script)
+	cmd.Stderr = ready // console.log
+	require.NoError(b, cmd.Start())
+	defer func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}()
+	select {
+	case <-ready.done:
+	case <-time.After(2 * time.Minute):
+		b.Fatalf("%d of %d virtual users are ready: %s", ready.seen, vus, ready.rest)
+	}
+	return memory(b, cmd.Process.Pid)
+}
+
+// counter counts the virtual users that said they are ready.
+type counter struct {
+	want, seen int
+	rest       string
+	done       chan struct{}
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	before := c.seen
+	c.seen += strings.Count(string(p), "msg=ready")
+	if !strings.Contains(string(p), "msg=ready") {
+		c.rest += string(p)
+	}
+	if before < c.want && c.seen >= c.want {
+		close(c.done)
+	}
+	return len(p), nil
+}
+
+// memory is a process's resident memory in bytes. This process's garbage is
+// collected and given back first.
+func memory(tb testing.TB, pid int) int {
+	if pid == os.Getpid() {
+		collect()
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	require.NoError(tb, err)
+	for line := range strings.Lines(string(status)) {
+		if kb, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			n, err := strconv.Atoi(strings.Fields(kb)[0])
+			require.NoError(tb, err)
+			return n * 1024
+		}
+	}
+	tb.Fatal("no VmRSS")
+	return 0
+}
+
+// goMemory is what Go has in use: heap objects and stacks.
+func goMemory() int {
+	collect()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapInuse + m.StackInuse)
+}
+
+func collect() {
+	runtime.GC()
+	debug.FreeOSMemory()
+}
