@@ -84,7 +84,7 @@ func parseSubject(s string) ([]attribute, error) {
 	flush := func() error {
 		name, value, ok := strings.Cut(strings.TrimSpace(part.String()), "=")
 		if !ok || name == "" {
-			return fmt.Errorf("the pinned subject %q is not of the form O=...,CN=...", s)
+			return fmt.Errorf("the pinned subject %q must be of a form such as O=Example,CN=node7", s)
 		}
 		attrs = append(attrs, attribute{canonicalName(strings.TrimSpace(name)), strings.TrimSpace(value)})
 		part.Reset()

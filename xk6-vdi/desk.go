@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -55,7 +54,7 @@ func (d *desk) random() uint64 {
 // typeText types a text: `await desk.type('hello', {wpm: 40})`.
 func (d *desk) typeText(text string, argument sobek.Value) *sobek.Promise {
 	f := fieldsOf(d.module.vu.Runtime(), argument)
-	typist := spice.Typist{Rand: rand.New(rand.NewPCG(d.random(), 0))}
+	typist := spice.Typist{Rand: workload.Random(d.random())}
 	if v, ok := f.take("wpm"); ok {
 		n, _ := number(v)
 		if typist.WPM = n; n <= 0 || n > 1000 {

@@ -4,6 +4,7 @@ package workload
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -25,27 +26,38 @@ const motionEvery = 20 * time.Millisecond
 func Play(ctx context.Context, s *spice.Session, p scenarios.Profile, d time.Duration, seed uint64, report func(spice.Sample)) error {
 	shift, over := context.WithTimeoutCause(ctx, d, errShiftOver)
 	defer over()
-	rng := rand.New(rand.NewPCG(seed, 0))
-	monitored := make(chan error, 1)
+	shift, fail := context.WithCancelCause(shift)
+	defer fail(nil)
+	rng := Random(seed)
+	monitored := make(chan struct{})
 	if p.ProbeEvery > 0 {
 		// Many sessions that start together do not probe together.
 		phase := time.Duration(rng.Float64() * float64(min(p.ProbeEvery, d)))
 		go func() {
-			monitored <- s.Monitor(shift, p.ProbeEvery, phase, []spice.Trip{spice.ServerTrip, spice.GuestTrip, spice.VisibleTrip}, report)
+			defer close(monitored)
+			if err := s.Monitor(shift, p.ProbeEvery, phase, []spice.Trip{spice.ServerTrip, spice.GuestTrip, spice.VisibleTrip}, report); err != nil {
+				fail(err)
+			}
 		}()
 	} else {
-		monitored <- nil
+		close(monitored)
 	}
 	w := worker{s: s, p: p, rng: rng}
 	err := w.work(shift)
 	over()
-	if probing := <-monitored; err == nil {
-		err = probing
-	}
+	<-monitored
 	if errors.Is(err, errShiftOver) {
 		return nil
 	}
 	return err
+}
+
+// Random makes random numbers of a seed. Seeds that differ in a bit give
+// unrelated numbers, which a PCG's first ones are not.
+func Random(seed uint64) *rand.Rand {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	return rand.New(rand.NewChaCha8(key))
 }
 
 var errShiftOver = errors.New("the shift is over")
