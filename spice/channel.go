@@ -242,7 +242,8 @@ func (m *message) prefix(n int) ([]byte, error) {
 	m.time(int64(n))
 	b, err := m.c.r.Peek(n)
 	if err != nil {
-		return nil, noEOF(err)
+		m.left -= int64(len(b))
+		return nil, m.unread(err)
 	}
 	return b, nil
 }
@@ -264,7 +265,7 @@ func (m *message) bodyInto(buf []byte, limit int) ([]byte, error) {
 	got, err := io.ReadFull(m.c.r, buf)
 	m.left -= int64(got)
 	if err != nil {
-		return nil, noEOF(err)
+		return nil, m.unread(err)
 	}
 	return buf, nil
 }
@@ -283,7 +284,7 @@ func (m *message) finish() error {
 			m.left -= k
 		}
 		if err != nil {
-			return noEOF(err)
+			return m.unread(err)
 		}
 	}
 	if m.timed {
@@ -293,21 +294,26 @@ func (m *message) finish() error {
 	return nil
 }
 
-// wrap gives a decoding error its channel and message, and a failed read its
-// place in the body.
+// unread gives a failed read its place in the body.
+func (m *message) unread(err error) error {
+	at := &ProtocolError{Channel: m.c.id, Message: m.typ, Offset: int(int64(m.size) - m.left)}
+	var ne net.Error
+	switch {
+	case errors.As(err, &ne) && ne.Timeout():
+		at.What = fmt.Sprintf("the rest of the %d byte body did not come within %v", m.size, bodyTimeout)
+		return at
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		at.What = fmt.Sprintf("the connection ended within the %d byte body", m.size)
+		return fmt.Errorf("%w: %w", at, io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+// wrap gives a decoding error its channel and message.
 func (m *message) wrap(err error) error {
 	var we *wire.Error
 	if errors.As(err, &we) {
 		return &ProtocolError{Channel: m.c.id, Message: m.typ, Offset: we.Offset, What: we.What}
-	}
-	var ne net.Error
-	if errors.As(err, &ne) && ne.Timeout() {
-		return &ProtocolError{Channel: m.c.id, Message: m.typ, Offset: int(int64(m.size) - m.left),
-			What: fmt.Sprintf("the rest of the %d byte body did not come within %v", m.size, bodyTimeout)}
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: %w", &ProtocolError{Channel: m.c.id, Message: m.typ, Offset: int(int64(m.size) - m.left),
-			What: fmt.Sprintf("the connection ended within the %d byte body", m.size)}, err)
 	}
 	return err
 }

@@ -16,9 +16,9 @@ const (
 	unset uint32 = 1 << 29
 )
 
-// maxEcho bounds the pixels that a session keeps to recognise a key: a
-// character of a large font.
-const maxEcho = 64 * 64
+// echoSide bounds the width and height of what a session keeps to recognise a
+// key: a character of a large font.
+const echoSide = 64
 
 // paint is a drawing's effect on a box: pix has a value for each pixel, row by
 // row.
@@ -171,7 +171,7 @@ func learnIn(area wire.Rect, paints []paint, looks []look) (*echo, int) {
 		return nil, 0
 	}
 	// A part of a large change tells as much as the whole.
-	tell.Bottom, tell.Right = min(tell.Bottom, tell.Top+64), min(tell.Right, tell.Left+64)
+	tell.Bottom, tell.Right = min(tell.Bottom, tell.Top+echoSide), min(tell.Right, tell.Left+echoSide)
 	return crop(area, tell, seen[true], seen[false]), n
 }
 

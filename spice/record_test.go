@@ -62,7 +62,7 @@ func TestRecord(t *testing.T) {
 			var stream []byte
 			for _, m := range c.messages {
 				kind := fmt.Sprintf("%s-%d", c.name, m.typ)
-				if seen[kind] < 3 && !bodies.has(m.body[:min(len(m.body), maxBody)]) {
+				if seen[kind] < 6 && !bodies.has(m.body[:min(len(m.body), maxBody)]) {
 					seen[kind]++
 					bodies.write(fmt.Sprintf("%s-%d.bin", kind, seen[kind]), m.body[:min(len(m.body), maxBody)])
 				}
@@ -232,4 +232,3 @@ func TestRecordedStreams(t *testing.T) {
 		}
 	}
 }
-

@@ -31,12 +31,13 @@ func (m *motions) answered(at time.Time) {
 func (s *Session) serverTrip(ctx context.Context) (time.Duration, error) {
 	m := &s.motions
 	wait := &motionWait{at: make(chan time.Time, 1)}
+	// Before the reservation: a person's motion may complete the bunch first.
+	start := time.Now()
 	m.mu.Lock()
 	missing := wire.MotionAckBunch - int(m.sent%wire.MotionAckBunch)
 	wait.bunch = (m.sent + uint64(missing)) / wire.MotionAckBunch
 	m.wait = wait
 	m.mu.Unlock()
-	start := time.Now()
 	if err := s.move(0, 0, missing); err != nil {
 		return 0, s.lost(ctx, ServerTrip, err.Error())
 	}

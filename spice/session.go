@@ -18,6 +18,10 @@ type Session struct {
 	timings Timings
 	counts  counters
 
+	// opening guards the channels against an end while they are being opened.
+	// A session that is shut opens no more.
+	opening                       sync.Mutex
+	shut                          bool
 	main, display, inputs, cursor *channel
 
 	// keyboard is held by whoever types: typing and a visible probe would
@@ -52,7 +56,9 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	s.locks.init()
 	s.screen.init()
 	if err := s.open(ctx); err != nil {
-		s.end(ErrClosed)
+		// Whoever ends it already may be finding out the cause, beyond the
+		// context's end.
+		go s.end(ErrClosed)
 		return nil, err
 	}
 	return s, nil
@@ -110,7 +116,7 @@ func (s *Session) openChannels(ctx context.Context, offered []wire.ChannelID) er
 		{&s.inputs, wire.Inputs, 0, s.handleInputs, true},
 		{&s.cursor, wire.Cursor, 0, s.handleCursor, false},
 	}
-	errs := make([]error, len(openings))
+	opened, errs := make([]*channel, len(openings)), make([]error, len(openings))
 	var wg sync.WaitGroup
 	for i, o := range openings {
 		if !offers(offered, o.typ) {
@@ -126,16 +132,28 @@ func (s *Session) openChannels(ctx context.Context, offered []wire.ChannelID) er
 				errs[i] = fmt.Errorf("%s channel: %w", o.typ, err)
 				return
 			}
-			*o.to = newChannel(s, id, conn, reply.Caps)
+			opened[i] = newChannel(s, id, conn, reply.Caps)
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		for _, o := range openings {
-			if *o.to != nil {
-				(*o.to).conn.Close()
-			}
+	err := errors.Join(errs...)
+	s.opening.Lock()
+	shut := s.shut
+	for i, c := range opened {
+		switch {
+		case c == nil:
+		case shut || err != nil:
+			c.conn.Close()
+		default:
+			*openings[i].to = c
 		}
+	}
+	s.opening.Unlock()
+	if err != nil {
+		return err
+	}
+	if shut { // so it ends
+		_, err := await[struct{}](ctx, s, nil)
 		return err
 	}
 	// The handlers see a complete session, so they start together.
@@ -180,11 +198,14 @@ func await[T any](ctx context.Context, s *Session, ch <-chan T) (T, error) {
 // end closes the session for the first reason that reaches it.
 func (s *Session) end(reason error) {
 	s.ending.Do(func() {
+		s.opening.Lock()
+		s.shut = true
 		for _, c := range []*channel{s.main, s.display, s.inputs, s.cursor} {
 			if c != nil {
 				c.conn.Close()
 			}
 		}
+		s.opening.Unlock()
 		s.err = s.cause(reason)
 		close(s.done)
 		s.progress.L.Lock()
@@ -288,6 +309,8 @@ func (s *Session) wait(c *channel, waits []wire.Wait) error {
 }
 
 func (s *Session) channel(id wire.ChannelID) *channel {
+	s.opening.Lock()
+	defer s.opening.Unlock()
 	for _, c := range []*channel{s.main, s.display, s.inputs, s.cursor} {
 		if c != nil && c.id == id {
 			return c

@@ -2,6 +2,7 @@ package spice
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/x509"
 	"fmt"
 	"io"
@@ -24,8 +25,15 @@ func ReadVV(r io.Reader, name string) (Config, error) {
 	fail := func(line int, format string, args ...any) (Config, error) {
 		return Config{}, fmt.Errorf("%s:%d: %s", name, line, fmt.Sprintf(format, args...))
 	}
-	lines := bufio.NewScanner(io.LimitReader(r, maxVV))
-	lines.Buffer(nil, maxVV)
+	file, err := io.ReadAll(io.LimitReader(r, maxVV+1))
+	if err != nil {
+		return Config{}, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if len(file) > maxVV {
+		return Config{}, fmt.Errorf("%s: longer than %d bytes", name, maxVV)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(file))
+	lines.Buffer(nil, maxVV+1)
 	group, typ, n := "", "", 0
 	for lines.Scan() {
 		n++

@@ -15,10 +15,15 @@ const (
 	// maxDrawing bounds a drawing's body that is kept to decode its pixels.
 	maxDrawing = 16 << 20
 	// maxPaint bounds the pixels of one drawing that a learning probe looks
-	// at. A key changes less; what is larger is not the key.
-	maxPaint = 64 << 10
+	// at. A key changes less; what is larger is not the key. It is less than
+	// what wire.Rect.Pixels says of a box too large to be counted.
+	maxPaint = 64<<10 - 1
 	// maxRecorded bounds the pixels that a learning probe keeps.
 	maxRecorded = 1 << 20
+	// maxPaints bounds the drawings that it keeps, because what they show is
+	// found by comparing each with each. A desktop draws some hundred times a
+	// second.
+	maxPaints = 4096
 )
 
 // echoWatcher turns drawings into paints for a probe. Everything in it but
@@ -174,6 +179,9 @@ func clip(pix []uint32, box wire.Rect, rects []wire.Rect) []uint32 {
 	w := box.Width()
 	for _, r := range rects {
 		in := box.Intersect(r)
+		if in.Empty() {
+			continue
+		}
 		for y := in.Top; y < in.Bottom; y++ {
 			at := int(y-box.Top)*w + int(in.Left-box.Left)
 			copy(clipped[at:at+in.Width()], pix[at:at+in.Width()])
@@ -205,7 +213,7 @@ func (r *recorder) watcher() *echoWatcher { return &echoWatcher{sink: r.add} }
 func (r *recorder) add(p paint) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.pixels += len(p.pix); r.pixels > maxRecorded {
+	if r.pixels += len(p.pix); r.pixels > maxRecorded || len(r.paints) == maxPaints {
 		return
 	}
 	r.paints = append(r.paints, p)
