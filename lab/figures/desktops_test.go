@@ -3,11 +3,14 @@ package figures
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/spice"
 	"github.com/deskstorm/deskstorm/spice/screen"
 )
@@ -22,6 +26,10 @@ import (
 // desktopsVariable makes the test's own program serve that many desktops, so
 // that their memory and garbage are not the client's.
 const desktopsVariable = "DESKSTORM_FIGURES_DESKTOPS"
+
+// certificatesVariable names the folder of the desktops' certificates; they are
+// then served over TLS.
+const certificatesVariable = "DESKSTORM_FIGURES_CERTIFICATES"
 
 func TestMain(m *testing.M) {
 	n, err := strconv.Atoi(os.Getenv(desktopsVariable))
@@ -37,13 +45,25 @@ func TestMain(m *testing.M) {
 // serve prints the desktops' ports on a line, then obeys a latency a line,
 // until standard input ends.
 func serve(n int) error {
-	farm, err := screen.NewFarm(n, screen.Config{})
+	var config screen.Config
+	if dir := os.Getenv(certificatesVariable); dir != "" {
+		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "server-cert.pem"), filepath.Join(dir, "server-key.pem"))
+		if err != nil {
+			return err
+		}
+		config.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	}
+	farm, err := screen.NewFarm(n, config)
 	if err != nil {
 		return err
 	}
 	defer farm.Close()
 	for _, d := range farm.Desktops() {
-		fmt.Print(d.Addr().(*net.TCPAddr).Port, " ")
+		addr := d.Addr()
+		if config.TLS != nil {
+			addr = d.TLSAddr()
+		}
+		fmt.Print(addr.(*net.TCPAddr).Port, " ")
 	}
 	fmt.Println()
 	commands := bufio.NewScanner(os.Stdin)
@@ -64,21 +84,29 @@ func serve(n int) error {
 // desktops are simulated desktops in a process of their own.
 type desktops struct {
 	ports []int
+	ca    *x509.CertPool // of desktops over TLS
 	stdin io.WriteCloser
 	out   *bufio.Reader
 }
 
-func startDesktops(tb testing.TB, n int) *desktops {
+func startDesktops(tb testing.TB, n int, secure bool) *desktops {
 	tb.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), desktopsVariable+"="+strconv.Itoa(n))
 	cmd.Stderr = os.Stderr
+	var ca *x509.CertPool
+	if secure {
+		files, authority := qemutest.TLSFiles(tb)
+		cmd.Env = append(cmd.Env, certificatesVariable+"="+files.Dir)
+		ca = x509.NewCertPool()
+		ca.AppendCertsFromPEM(authority)
+	}
 	stdin, err := cmd.StdinPipe()
 	require.NoError(tb, err)
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(tb, err)
 	require.NoError(tb, cmd.Start())
-	d := &desktops{stdin: stdin, out: bufio.NewReader(stdout)}
+	d := &desktops{ca: ca, stdin: stdin, out: bufio.NewReader(stdout)}
 	tb.Cleanup(func() {
 		stdin.Close()
 		cmd.Wait()
@@ -103,6 +131,9 @@ func (d *desktops) setLatency(tb testing.TB, latency time.Duration) {
 }
 
 func (d *desktops) config(i int) spice.Config {
+	if d.ca != nil {
+		return spice.Config{Host: "127.0.0.1", TLSPort: d.ports[i], CA: d.ca}
+	}
 	return spice.Config{Host: "127.0.0.1", Port: d.ports[i]}
 }
 

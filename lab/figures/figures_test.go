@@ -23,40 +23,35 @@ import (
 // sessionsOpen is how many sessions the figures are taken with.
 const sessionsOpen = 1000
 
-// BenchmarkOpenSession reports what an open session takes of its process: the
-// resident memory, and the heap and stacks that Go counts.
-func BenchmarkOpenSession(b *testing.B) {
-	d := startDesktops(b, sessionsOpen)
-	closeAll(d.openAll(b)) // what the first connect loads is not a session's
-	for b.Loop() {
-		residentBefore, goBefore := memory(b, os.Getpid()), goMemory()
-		sessions := d.openAll(b)
-		resident, goes := memory(b, os.Getpid()), goMemory()
-		b.ReportMetric(float64(resident-residentBefore)/sessionsOpen/1024, "RSS-KiB/session")
-		b.ReportMetric(float64(goes-goBefore)/sessionsOpen/1024, "heap+stack-KiB/session")
-		closeAll(sessions)
+// BenchmarkSession reports what an open session takes of its process, as
+// resident memory and as the heap and stacks that Go counts, and how many
+// connects a second there are, each to the first picture, with the desktops on
+// the same machine.
+func BenchmarkSession(b *testing.B) {
+	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
+		b.Run(name, func(b *testing.B) {
+			d := startDesktops(b, sessionsOpen, secure)
+			closeAll(d.openAll(b)) // what the first connect loads is not a session's
+			for b.Loop() {
+				residentBefore, goBefore := memory(b, os.Getpid()), goMemory()
+				start := time.Now()
+				sessions := d.openAll(b)
+				b.ReportMetric(sessionsOpen/time.Since(start).Seconds(), "connects/s")
+				resident, goes := memory(b, os.Getpid()), goMemory()
+				b.ReportMetric(float64(resident-residentBefore)/sessionsOpen/1024, "RSS-KiB/session")
+				b.ReportMetric(float64(goes-goBefore)/sessionsOpen/1024, "heap+stack-KiB/session")
+				closeAll(sessions)
+			}
+			b.ReportMetric(0, "ns/op")
+		})
 	}
-	b.ReportMetric(0, "ns/op")
-}
-
-// BenchmarkConnect reports connects a second, each to the first picture, with
-// the desktops on the same machine.
-func BenchmarkConnect(b *testing.B) {
-	d := startDesktops(b, sessionsOpen)
-	for b.Loop() {
-		start := time.Now()
-		sessions := d.openAll(b)
-		b.ReportMetric(sessionsOpen/time.Since(start).Seconds(), "connects/s")
-		closeAll(sessions)
-	}
-	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkRoundTripError reports how far measured round trips are from the
 // latency that the desktops were told to add, with all sessions open and each
 // probing all three every 5 s.
 func BenchmarkRoundTripError(b *testing.B) {
-	d := startDesktops(b, sessionsOpen)
+	d := startDesktops(b, sessionsOpen, false)
 	sessions := d.openAll(b)
 	defer closeAll(sessions)
 	for _, latency := range []time.Duration{0, 20 * time.Millisecond, 200 * time.Millisecond} {
@@ -146,7 +141,7 @@ func quantile(sorted []time.Duration, q float64) float64 {
 // BenchmarkVirtualUser reports what a whole virtual user of k6 takes, with a
 // small script, without and with a session: resident memory of the k6 process.
 func BenchmarkVirtualUser(b *testing.B) {
-	d := startDesktops(b, sessionsOpen)
+	d := startDesktops(b, sessionsOpen, false)
 	deskstorm := filepath.Join(b.TempDir(), "deskstorm")
 	build := exec.Command("go", "build", "-o", deskstorm, "github.com/deskstorm/deskstorm/cmd/deskstorm")
 	out, err := build.CombinedOutput()
