@@ -21,9 +21,11 @@ import (
 // desktop is a desktop that the client is tested on: a real one under QEMU or
 // a simulated one.
 type desktop struct {
-	config spice.Config // how to open it
-	hang   func()       // hangs the guest, not the server
-	kill   func()       // ends the server as SIGKILL does
+	config spice.Config  // how to open it
+	hang   func()        // hangs the guest, not the server
+	typed  func() string // of a simulated desktop: what the guest took
+	resume func()        // of a simulated desktop: lets it go on
+	kill   func()        // ends the server as SIGKILL does
 }
 
 // setup says how a desktop is served.
@@ -57,11 +59,13 @@ func simulated(t *testing.T, s setup) desktop {
 	require.NoError(t, err)
 	t.Cleanup(farm.Close)
 	one := farm.Desktops()[0]
+	d.typed = one.Typed
 	d.config.Port = one.Addr().(*net.TCPAddr).Port
 	if s.tls {
 		d.config.TLSPort = one.TLSAddr().(*net.TCPAddr).Port
 	}
 	d.hang = func() { one.Hang(true) }
+	d.resume = func() { one.Hang(false) }
 	d.kill = one.Kill
 	return d
 }

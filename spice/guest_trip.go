@@ -18,9 +18,8 @@ const (
 	// earlyServer and lateServer bound when that answer arrives here.
 	earlyServer = serverAnswers - 100*time.Millisecond
 	lateServer  = serverAnswers + 500*time.Millisecond
-	// overflown is how many unanswered lock keys in a row may have been lost in
-	// the keyboard's own queue, so that the light's next value is not known.
-	overflown = 3
+	// doubtSlack is added to the lateness that a light out of step suggests.
+	doubtSlack = time.Second
 )
 
 // locks is what a session knows of the keyboard's lights.
@@ -31,20 +30,22 @@ type locks struct {
 	mu       sync.Mutex
 	isReady  bool
 	light    bool      // Scroll Lock as the guest shows it once it has handled our keys
+	seen     bool      // as the guest last showed it
 	toggled  bool      // whether an odd number of our keys was sent
 	pressed  time.Time // the last key
-	repeated bool      // the server's own answer to it has come
-	silent   int       // keys in a row without any answer
+	before   time.Time // the key before it
+	repeated bool      // the server's own answer to the last key has come
 	wait     *lightWait
 	repeat   chan struct{} // cap 1: the server's own answer came
+	// doubt is until when a light that was out of step may mean that the guest
+	// is late; zero if there is no doubt.
+	doubt time.Time
 }
 
 // lightWait is a probe's wait for the guest to show a light.
 type lightWait struct {
 	want bool
-	any  bool
 	at   chan time.Time
-	late bool // an answer came, but to an earlier key
 }
 
 func (l *locks) init() {
@@ -71,31 +72,74 @@ func (l *locks) answered(lights wire.Lock, at time.Time) {
 	on := lights&wire.ScrollLock != 0
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.pressed.IsZero() && at.Sub(l.pressed) >= earlyServer {
-		if !l.repeated {
-			l.repeated = true
-			select {
-			case l.repeat <- struct{}{}:
-			default:
-			}
+	if !l.repeated && !l.pressed.IsZero() && at.Sub(l.pressed) >= earlyServer {
+		l.repeated = true
+		select {
+		case l.repeat <- struct{}{}:
+		default:
 		}
 		return
 	}
-	if l.wait == nil {
-		return
+	l.seen = on
+	switch {
+	case l.wait == nil:
+		if on == l.light {
+			l.doubt = time.Time{} // The guest was late, and is in step.
+		}
+	case on == l.wait.want:
+		l.wait.at <- at
+		l.wait, l.doubt = nil, time.Time{}
+	default:
+		l.outOfStep(at)
 	}
-	if on != l.wait.want && !l.wait.any {
-		l.wait.late = true
-		return
+}
+
+// outOfStep handles a light that the last key cannot have set. Either it
+// answers the key before, and the guest is that late; or the guest's keyboard
+// queue overflowed while it hung and swallowed a key of ours. If it is late, the
+// answer to the last key comes as late; if nothing has come by then, keys were
+// swallowed, and the light that was seen counts from there.
+func (l *locks) outOfStep(at time.Time) {
+	lateness := at.Sub(l.pressed)
+	if !l.before.IsZero() {
+		lateness = at.Sub(l.before)
 	}
-	l.light = on
-	l.wait.at <- at
-	l.wait = nil
+	l.doubt = l.pressed.Add(lateness + doubtSlack)
+}
+
+// doubtful is how long a key's answer could not be told from a late one yet. At
+// the end of that time keys were swallowed, and the light that was seen counts.
+func (l *locks) doubtful() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.doubt.IsZero() {
+		return 0
+	}
+	left := time.Until(l.doubt)
+	if left <= 0 {
+		l.light, l.doubt = l.seen, time.Time{}
+	}
+	return max(left, 0)
+}
+
+// passDoubt waits until answers can be told from late ones again, if that is
+// soon; else this round trip is lost.
+func (s *Session) passDoubt(ctx context.Context) error {
+	left := s.locks.doubtful()
+	for ; left > 0 && left <= 2*doubtSlack; left = s.locks.doubtful() {
+		if err := s.look(ctx, GuestTrip, left); err != nil {
+			return err
+		}
+	}
+	if left > 0 {
+		return s.lost(ctx, GuestTrip, "the light is out of step with the keys: the guest is late, or lost some while it hung")
+	}
+	return nil
 }
 
 // guestTrip presses Scroll Lock and waits for the guest's driver to set the
-// light. Which key an answer belongs to is certain for answers up to two round
-// trips late.
+// light. Which key an answer belongs to is certain for answers that come before
+// the next but one key.
 func (s *Session) guestTrip(ctx context.Context) (time.Duration, error) {
 	l := &s.locks
 	deadline := min(s.cfg.deadline(), DefaultDeadline)
@@ -113,34 +157,25 @@ func (s *Session) guestTrip(ctx context.Context) (time.Duration, error) {
 	if err := s.passServerAnswer(ctx); err != nil {
 		return 0, err
 	}
+	if err := s.passDoubt(ctx); err != nil {
+		return 0, err
+	}
 	wait, start, err := s.pressScrollLock()
 	if err != nil {
 		return 0, s.lost(ctx, GuestTrip, err.Error())
 	}
 	timer.Reset(deadline)
-	var lost error
 	select {
 	case at := <-wait.at:
-		l.mu.Lock()
-		l.silent = 0
-		l.mu.Unlock()
 		return at.Sub(start), nil
 	case <-timer.C:
-		lost = s.lost(ctx, GuestTrip, fmt.Sprintf("the guest set no light within %v", deadline))
 	case <-s.done:
-		lost = s.lost(ctx, GuestTrip, "")
 	case <-ctx.Done():
-		lost = s.lost(ctx, GuestTrip, "")
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.wait = nil
-	if wait.late {
-		l.silent = 0
-	} else {
-		l.silent++
-	}
-	return 0, lost
+	l.mu.Unlock()
+	return 0, s.lost(ctx, GuestTrip, fmt.Sprintf("the guest set no light within %v", deadline))
 }
 
 // pressScrollLock sends the key and registers the wait for its answer.
@@ -148,10 +183,10 @@ func (s *Session) pressScrollLock() (*lightWait, time.Time, error) {
 	l := &s.locks
 	l.mu.Lock()
 	l.light, l.toggled, l.repeated = !l.light, !l.toggled, false
-	wait := &lightWait{want: l.light, any: l.silent >= overflown, at: make(chan time.Time, 1)}
+	wait := &lightWait{want: l.light, at: make(chan time.Time, 1)}
 	l.wait = wait
 	start := time.Now()
-	l.pressed = start
+	l.before, l.pressed = l.pressed, start
 	l.mu.Unlock()
 	return wait, start, s.press(stroke{key: KeyScrollLock})
 }

@@ -2,6 +2,7 @@ package spice
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -21,23 +22,21 @@ func TestAnswered(t *testing.T) {
 	for _, x := range []struct {
 		name     string
 		want     bool // the light that the key is to make
-		any      bool
 		idle     bool // nobody waits
 		answers  []answer
 		taken    time.Duration // of the answer that is the guest's, 0 for none
-		late     bool
+		doubt    time.Duration // until when after the key, 0 for none
 		repeated bool
 	}{
 		{name: "the guest's", want: true, answers: []answer{{on, 5 * time.Millisecond}}, taken: 5 * time.Millisecond},
 		{name: "with other lights", want: true, answers: []answer{{on | wire.NumLock, 7 * time.Millisecond}}, taken: 7 * time.Millisecond},
-		{name: "to an earlier key", want: true, answers: []answer{{off, 5 * time.Millisecond}}, late: true},
-		{name: "to an earlier key, then to this", want: true, answers: []answer{{off, 5 * time.Millisecond}, {on, 9 * time.Millisecond}}, taken: 9 * time.Millisecond, late: true},
+		{name: "to an earlier key", want: true, answers: []answer{{off, 5 * time.Millisecond}}, doubt: 4*time.Second + 5*time.Millisecond},
+		{name: "to an earlier key, then to this", want: true, answers: []answer{{off, 5 * time.Millisecond}, {on, 9 * time.Millisecond}}, taken: 9 * time.Millisecond},
 		{name: "the light goes off", want: false, answers: []answer{{off, time.Millisecond}}, taken: time.Millisecond},
 		{name: "just early enough", want: true, answers: []answer{{on, earlyServer - 1}}, taken: earlyServer - 1},
 		{name: "the server's own", want: true, answers: []answer{{on, earlyServer}}, repeated: true},
-		{name: "the server's own, twice", want: true, answers: []answer{{on, 2 * time.Second}, {off, 3 * time.Second}}, repeated: true},
+		{name: "the server's own, then one to an earlier key", want: true, answers: []answer{{on, 2 * time.Second}, {off, 3 * time.Second}}, repeated: true, doubt: 7 * time.Second},
 		{name: "the guest's, then the server's own", want: true, answers: []answer{{on, time.Second}, {on, 2 * time.Second}}, taken: time.Second, repeated: true},
-		{name: "any, after an overflow", want: true, any: true, answers: []answer{{off, 3 * time.Millisecond}}, taken: 3 * time.Millisecond},
 		{name: "nobody waits", idle: true, answers: []answer{{on, time.Millisecond}}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
@@ -45,8 +44,8 @@ func TestAnswered(t *testing.T) {
 			var l locks
 			l.init()
 			l.known(off)
-			l.pressed = start
-			wait := &lightWait{want: x.want, any: x.any, at: make(chan time.Time, 1)}
+			l.before, l.pressed = start.Add(-3*time.Second), start
+			wait := &lightWait{want: x.want, at: make(chan time.Time, 1)}
 			if !x.idle {
 				l.wait = wait
 			}
@@ -55,12 +54,15 @@ func TestAnswered(t *testing.T) {
 			}
 			if x.taken == 0 {
 				require.Empty(t, wait.at)
-				require.False(t, l.light)
 			} else {
 				require.Equal(t, x.taken, (<-wait.at).Sub(start))
 				require.Nil(t, l.wait)
 			}
-			require.Equal(t, x.late, wait.late)
+			if x.doubt == 0 {
+				require.Zero(t, l.doubt)
+			} else {
+				require.Equal(t, x.doubt, l.doubt.Sub(start))
+			}
 			require.Equal(t, x.repeated, l.repeated)
 			require.Len(t, l.repeat, map[bool]int{true: 1}[x.repeated])
 		})
@@ -85,28 +87,53 @@ func TestAnsweredBeforeAnyKey(t *testing.T) {
 	require.True(t, l.light)
 }
 
-// TestOverflown: when enough keys in a row had no answer, the next answer is
-// taken whatever its light, because keys may have been lost.
-func TestOverflown(t *testing.T) {
+// TestOutOfStep: a light that our last key cannot have set is either a late
+// answer, whose own answer still comes, or the sign of keys that were swallowed.
+func TestOutOfStep(t *testing.T) {
 	t.Parallel()
-	s := unlinked()
-	s.locks.known(0)
-	for silent := range overflown + 2 {
-		s.locks.silent = silent
-		before := s.locks.light
-		wait, _, err := s.pressScrollLock()
-		require.NoError(t, err)
-		require.Equal(t, !before, wait.want)
-		require.Equal(t, silent >= overflown, wait.any)
-		s.locks.answered(wire.Lock(0), time.Now())
-		if wait.want && !wait.any {
-			require.Empty(t, wait.at)
-			require.True(t, wait.late)
-		} else {
-			require.Len(t, wait.at, 1)
-			require.False(t, s.locks.light, "the light is what the guest says")
+	synctest.Test(t, func(t *testing.T) {
+		s := unlinked()
+		l := &s.locks
+		l.known(0)
+		press := func() bool {
+			wait, _, err := s.pressScrollLock()
+			require.NoError(t, err)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.wait = wait
+			return wait.want
 		}
-	}
+		giveUp := func() { l.wait = nil }
+		light := map[bool]wire.Lock{true: wire.ScrollLock}
+
+		// Late by 5.4 s, probed every 5 s: the answer to the key before must not
+		// be taken for the last one's.
+		first := press()
+		time.Sleep(5 * time.Second)
+		giveUp()
+		second := press()
+		time.Sleep(400 * time.Millisecond)
+		l.answered(light[first], time.Now())
+		l.answered(light[first], time.Now().Add(2*time.Second)) // the server's own
+		require.NotNil(t, l.wait)
+		giveUp()
+		time.Sleep(4 * time.Second)
+		require.Positive(t, l.doubtful())
+		time.Sleep(time.Second)
+		l.answered(light[second], time.Now())
+		require.Zero(t, l.doubtful(), "the guest was late and is in step")
+		require.Equal(t, second, l.light)
+
+		// Swallowed keys: no answer follows.
+		time.Sleep(5 * time.Second)
+		third := press()
+		l.answered(light[!third], time.Now())
+		giveUp()
+		require.Positive(t, l.doubtful())
+		time.Sleep(20 * time.Second)
+		require.Zero(t, l.doubtful())
+		require.Equal(t, third, press(), "counted on from the light that was seen")
+	})
 }
 
 // TestMotionsAnswered: an answer belongs to the bunch that it completes.

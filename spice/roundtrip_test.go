@@ -111,3 +111,24 @@ func TestMonitorRefusesAnIntervalThatItCannotKeep(t *testing.T) {
 	s := dial(t, simulated(t, setup{}).config)
 	require.ErrorContains(t, s.Monitor(t.Context(), time.Second, 0, allTrips, nil), "at least 2.5s")
 }
+
+// TestRecoveryAfterAnOverflow: a guest whose keyboard queue overflowed while it
+// hung has lost some of our keys. The probe finds its step again.
+func TestRecoveryAfterAnOverflow(t *testing.T) {
+	t.Parallel()
+	d := simulated(t, setup{})
+	s := dial(t, d.config)
+	d.hang()
+	require.NoError(t, s.Type(t.Context(), "12345678", spice.Typist{WPM: 1000}))
+	_, err := s.RoundTrip(t.Context(), spice.GuestTrip)
+	require.ErrorIs(t, err, spice.ErrLost)
+	d.resume()
+	require.Eventually(t, func() bool {
+		_, err := s.RoundTrip(t.Context(), spice.GuestTrip)
+		return err == nil
+	}, 15*time.Second, 100*time.Millisecond)
+	for range 3 {
+		_, err := s.RoundTrip(t.Context(), spice.GuestTrip)
+		require.NoError(t, err)
+	}
+}

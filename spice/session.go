@@ -235,16 +235,34 @@ func (s *Session) Timings() Timings { return s.timings }
 // Size is the screen's width and height in pixels, 0 before it is known.
 func (s *Session) Size() (width, height int) { return s.screen.size() }
 
-// Close ends the session: it takes back a Scroll Lock that probes left on, says
-// goodbye, and closes the connections. A session that has ended is fine.
+// Close ends the session: it takes back a Scroll Lock that probes left on, lets
+// the server read what was typed, says goodbye, and closes the connections. It
+// takes at most closeTimeout. A session that has ended is fine.
 func (s *Session) Close() error {
 	if s.Err() == nil {
 		s.restoreLock()
+		s.flushInputs()
 		s.main.send(wire.MsgcDisconnecting, wire.Disconnecting{Timestamp: uint64(time.Now().UnixNano())}.Append(nil))
 	}
 	s.end(ErrClosed)
 	<-s.done
 	return nil
+}
+
+// closeTimeout bounds the wait for the server's reading of the last keys.
+const closeTimeout = time.Second
+
+// flushInputs waits until the server has read the inputs channel: a goodbye on
+// main overtakes keys, and the server drops them with the session. The answer
+// to a motion behind them says that they were read.
+func (s *Session) flushInputs() {
+	if s.counts.keys.Load() == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	// Lost or not, the session is closed next.
+	_, _ = s.RoundTrip(ctx, ServerTrip)
 }
 
 // Reconnect ends the session if it has not ended and opens a new one to the

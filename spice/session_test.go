@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -180,4 +181,31 @@ func TestClosedSessionIsNotLost(t *testing.T) {
 	s.Close()
 	err := s.Type(t.Context(), "x", spice.Typist{})
 	require.True(t, errors.Is(err, spice.ErrClosed), "%v", err)
+}
+
+// TestCloseLosesNoKey: what was typed just before the goodbye arrives, and so
+// does the Scroll Lock that undoes the probe's.
+func TestCloseLosesNoKey(t *testing.T) {
+	t.Parallel()
+	const times = 20
+	onBoth(t, setup{}, func(t *testing.T, d desktop) {
+		for range times {
+			// The server has the last key when Close returns; the guest takes
+			// its time.
+			require.Eventually(t, func() bool {
+				s := dial(t, d.config)
+				defer s.Close()
+				on, err := s.ScrollLock(t.Context())
+				return err == nil && !on
+			}, 5*time.Second, time.Millisecond, "the client before has left the light on")
+			s := dial(t, d.config)
+			_, err := s.RoundTrip(t.Context(), spice.GuestTrip)
+			require.NoError(t, err)
+			require.NoError(t, s.Type(t.Context(), "a", spice.Typist{}))
+			s.Close()
+		}
+		if d.typed != nil {
+			require.Equal(t, strings.Repeat("a", times), d.typed())
+		}
+	})
 }

@@ -74,7 +74,7 @@ func (s *Session) learn(ctx context.Context) error {
 	w := rec.watcher()
 	s.screen.watcher.Store(w)
 	defer s.screen.watcher.Store(nil)
-	if err := s.look(ctx, idleLook); err != nil {
+	if err := s.look(ctx, VisibleTrip, idleLook); err != nil {
 		return err
 	}
 	rec.idleEnds()
@@ -121,7 +121,7 @@ func (s *Session) typeAndErase(ctx context.Context, start time.Time, settle time
 		l := &looks[i]
 		l.settled = l.pressed.Add(settle)
 		l.ends = l.settled.Add(dwell)
-		if err := s.look(ctx, time.Until(l.ends)); err != nil {
+		if err := s.look(ctx, VisibleTrip, time.Until(l.ends)); err != nil {
 			return nil, err
 		}
 		if i == 3 {
@@ -153,12 +153,12 @@ func (s *Session) firstNews(ctx context.Context, rec *recorder, start time.Time)
 	return 0, s.lost(ctx, VisibleTrip, "")
 }
 
-// look lets time pass.
-func (s *Session) look(ctx context.Context, d time.Duration) error {
+// look lets time pass within a round trip.
+func (s *Session) look(ctx context.Context, trip Trip, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	if _, err := await(ctx, s, timer.C); err != nil {
-		return s.lost(ctx, VisibleTrip, "")
+		return s.lost(ctx, trip, "")
 	}
 	return nil
 }

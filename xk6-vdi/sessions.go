@@ -169,8 +169,9 @@ func (s *sessions) close() {
 	s.mu.Unlock()
 }
 
-// closers is how many sessions are closed at a time.
-const closers = 64
+// closers is how many sessions are closed at a time: each waits for its server,
+// a second at most.
+const closers = 512
 
 // counts sums the sessions' counts for each set of tags.
 type counts map[*metrics.TagSet]*spice.Stats

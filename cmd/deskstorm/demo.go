@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -50,7 +51,7 @@ func newDemoCommand() *cobra.Command {
 			if !cmd.Flags().Changed("clients") && o.QEMU {
 				o.Clients = kvmClients
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			defer stop()
 			err := runDemo(ctx, cmd, o, file)
 			switch {
@@ -81,6 +82,9 @@ func runDemo(ctx context.Context, cmd *cobra.Command, o demo.Options, file strin
 	}
 	if err := checkDescriptors(o.Clients); err != nil {
 		return err
+	}
+	if _, err := os.Stat(filepath.Dir(file)); file != "" && err != nil {
+		return fmt.Errorf("--json: %w", err) // now, and not after the shift
 	}
 	self, err := os.Executable()
 	if err != nil {

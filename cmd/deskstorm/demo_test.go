@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deskstorm/deskstorm/lab/demo"
+)
+
+func TestDemoRefuses(t *testing.T) {
+	for args, says := range map[string]string{
+		"--clients 0":                         "--clients 0 is not between 1 and 5000",
+		"--clients 99999":                     "--clients 99999",
+		"--duration 1s":                       "the duration 1s is not between",
+		"--accel tcg":                         "goes with --kvm",
+		"--kvm --accel hardware":              "--accel is kvm or tcg",
+		"--json /no/such/folder/summary.json": "/no/such/folder",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			stdout, stderr, code := run(t, deskstorm(t, append([]string{"demo"}, strings.Fields(args)...)...))
+			require.Equal(t, exitCouldNotRun, code, stderr)
+			require.Empty(t, stdout)
+			require.Contains(t, stderr, says)
+		})
+	}
+}
+
+func TestShiftNeedsDesktops(t *testing.T) {
+	t.Parallel()
+	for desktops, says := range map[string]string{
+		"":       "name the desktops",
+		"north=": "is not [site=]host:port",
+	} {
+		_, stderr, code := run(t, deskstorm(t, "k6", "run", "--quiet", "-e", "DESKSTORM_DESKTOPS="+desktops, "../../scenarios/shift.js"))
+		require.Equal(t, 107, code, "k6's code for an exception in the script: %s", stderr)
+		require.Contains(t, stderr, says)
+	}
+}
+
+func TestDemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 8 s")
+	}
+	file := filepath.Join(t.TempDir(), "summary.json")
+	stdout, stderr, code := run(t, deskstorm(t, "demo", "--clients", "10", "--duration", "8s", "--json", file))
+	require.Zero(t, code, "%s%s", stdout, stderr)
+	require.Empty(t, stderr)
+	require.NotContains(t, stdout, "\x1b")
+	require.Contains(t, stdout, "logged in       10 of 10")
+
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var s demo.Summary
+	require.NoError(t, json.Unmarshal(text, &s))
+	require.Equal(t, 10, s.LoggedIn)
+	require.Positive(t, s.Keys)
+	require.Len(t, s.Faults, 3)
+	for _, f := range s.Faults[1:] { // whether a probe meets the hang is a matter of chance in so short a shift
+		require.NotNil(t, f.NoticedSeconds, f.What)
+		require.Less(t, *f.NoticedSeconds, 8.0)
+	}
+	require.ElementsMatch(t, []demo.Ended{{Reason: "evicted", Sessions: 1}, {Reason: "gone", Sessions: 1}}, s.Ended)
+	require.Positive(t, s.SessionSeconds)
+}
+
+func TestDemoInterrupted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some 6 s")
+	}
+	cmd := deskstorm(t, "demo", "--clients", "5", "--duration", "5m")
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	var k6 []string
+	var said strings.Builder
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		fmt.Fprintln(&said, lines.Text())
+		if strings.Contains(lines.Text(), " connected ") && k6 == nil {
+			k6 = children(t, cmd.Process.Pid)
+			require.Len(t, k6, 1)
+			require.NoError(t, cmd.Process.Signal(os.Interrupt))
+		}
+	}
+	require.Error(t, cmd.Wait())
+	require.Equal(t, exitInterrupted, cmd.ProcessState.ExitCode(), said.String())
+	require.Contains(t, said.String(), "stopped early")
+	require.NotEmpty(t, k6)
+	require.NoDirExists(t, "/proc/"+k6[0], "k6 has ended and was reaped")
+}
+
+// children are the processes that a process has started.
+func children(t *testing.T, pid int) []string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
+	require.NoError(t, err)
+	var all []string
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err == nil { // a thread may have ended
+			all = append(all, strings.Fields(string(text))...)
+		}
+	}
+	return all
+}

@@ -1,0 +1,205 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deskstorm/deskstorm/results"
+)
+
+// fakeK6 makes the test's own program behave as k6, in one of the ways of pretend.
+const fakeK6 = "DEMO_TEST_FAKE_K6"
+
+func TestMain(m *testing.M) {
+	if way := os.Getenv(fakeK6); way != "" {
+		os.Exit(pretend(way))
+	}
+	os.Exit(m.Run())
+}
+
+func pretend(way string) int {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	out := os.NewFile(3, "results")
+	tell := func(metric string, kind results.Kind, value float64) {
+		a := results.New(results.Series{Metric: metric, Kind: kind}, time.Now().Truncate(window), time.Now().Truncate(window).Add(window))
+		if err := a.Add(value, time.Now()); err != nil {
+			panic(err)
+		}
+		if err := results.NewEncoder(out).Encode(a); err != nil {
+			panic(err)
+		}
+	}
+	switch way {
+	case "fails":
+		fmt.Fprintln(os.Stderr, "the script is wrong")
+		return 107
+	case "garbage":
+		fmt.Fprintln(out, "no results")
+		<-interrupted
+		return 105
+	case "nobody":
+		tell(connectFailed, results.Rate, 1)
+	case "works":
+		script, err := io.ReadAll(os.Stdin)
+		if err != nil || !bytes.Contains(script, []byte("k6/x/vdi")) || !strings.HasPrefix(os.Getenv("DESKSTORM_DESKTOPS"), "north=127.0.0.1:") {
+			return 1
+		}
+		tell(waited, results.Trend, 12)
+	case "until interrupted":
+		tell(waited, results.Trend, 12)
+		<-interrupted
+		tell(keysSent, results.Counter, 7) // the last counts
+		return 105
+	}
+	return 0
+}
+
+func fakeOptions(t *testing.T, way string) (Options, *bytes.Buffer) {
+	t.Helper()
+	t.Setenv(fakeK6, way)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	var out bytes.Buffer
+	return Options{Clients: 3, Duration: time.Minute, Seed: 1, K6: []string{self}, Out: &out}, &out
+}
+
+func TestRun(t *testing.T) {
+	tests := []struct{ way, says string }{
+		{"works", ""},
+		{"fails", "k6 ended with exit status 107; k6 wrote:\nthe script is wrong"},
+		{"garbage", "reading k6's results: results: line 1"},
+		{"nobody", "no thin client could log in"},
+	}
+	for _, test := range tests {
+		t.Run(test.way, func(t *testing.T) {
+			o, out := fakeOptions(t, test.way)
+			s, err := Run(t.Context(), o)
+			if test.says != "" {
+				require.ErrorContains(t, err, test.says)
+				require.Nil(t, s)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, 1, s.LoggedIn)
+			require.Zero(t, *s.KeysReceived)
+			require.Contains(t, out.String(), "logged in       1 of 3")
+		})
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	for says, change := range map[string]func(*Options){
+		"at least one":         func(o *Options) { o.Clients = 0 },
+		"between 5s and 10m0s": func(o *Options) { o.Duration = time.Second },
+		"no command":           func(o *Options) { o.K6 = nil },
+		"starting k6":          func(o *Options) { o.K6 = []string{"/no/such/program"} },
+	} {
+		t.Run(says, func(t *testing.T) {
+			o, _ := fakeOptions(t, "works")
+			change(&o)
+			_, err := Run(t.Context(), o)
+			require.ErrorContains(t, err, says)
+		})
+	}
+}
+
+// watcher calls seen when a text was written.
+type watcher struct {
+	bytes.Buffer
+	text string
+	seen func()
+}
+
+func (w *watcher) Write(p []byte) (int, error) {
+	n, err := w.Buffer.Write(p)
+	if strings.Contains(w.String(), w.text) {
+		w.seen()
+	}
+	return n, err
+}
+
+func TestRunStopsWithItsContext(t *testing.T) {
+	o, _ := fakeOptions(t, "until interrupted")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &watcher{text: "1 of 3 connected", seen: cancel}
+	o.Out = out
+	s, err := Run(ctx, o)
+	require.ErrorIs(t, err, context.Canceled)
+	require.True(t, s.Interrupted)
+	require.Equal(t, 7, s.Keys, "what k6 wrote while it ended counts")
+	require.Contains(t, out.String(), "stopped early")
+}
+
+func TestWithoutK6(t *testing.T) {
+	require.Equal(t, []string{"PATH=/bin", "DESKSTORM_PROFILE=x", "K6=1"},
+		withoutK6([]string{"PATH=/bin", "K6_VUS=5", "DESKSTORM_DESKTOPS=a:1", "DESKSTORM_PROFILE=x", "DESKSTORM_RAMP=1s", "DESKSTORM_TICKET=t", "DESKSTORM_CA=c", "K6=1"}))
+}
+
+func TestTailKeepsTheEnd(t *testing.T) {
+	var end tail
+	for range 100 {
+		_, err := end.Write(bytes.Repeat([]byte("x"), 100))
+		require.NoError(t, err)
+	}
+	_, err := end.Write([]byte("the end\n"))
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(end.String()), tailSize)
+	require.True(t, strings.HasSuffix(end.String(), "the end"))
+}
+
+func TestFaultsByTheNumberOfDesktops(t *testing.T) {
+	what := func(n int) []fault {
+		s, err := startSimulated(Options{Clients: n, Duration: time.Minute, Seed: 1})
+		require.NoError(t, err)
+		defer s.close()
+		require.Len(t, s.addresses(), n)
+		return s.faults()
+	}
+	require.Len(t, what(1), 1)
+	require.Len(t, what(2), 2)
+	faults := what(30)
+	require.Len(t, faults, 3)
+	require.Equal(t, 3, faults[0].desktops)
+	require.Equal(t, "a host dies: 3 desktops hang for 10 s", faults[0].what)
+}
+
+func TestHangAndHeal(t *testing.T) {
+	s, err := startSimulated(Options{Clients: 20, Duration: time.Minute, Seed: 1})
+	require.NoError(t, err)
+	defer s.close()
+	hung := func() (n int) {
+		for _, d := range s.farm.Desktops() {
+			if d.Hung() {
+				n++
+			}
+		}
+		return n
+	}
+	f := s.faults()[0]
+	require.NoError(t, f.inject(t.Context()))
+	require.Equal(t, 2, hung())
+	f.heal()
+	require.Zero(t, hung())
+}
+
+func TestSecondClientEvicts(t *testing.T) {
+	s, err := startSimulated(Options{Clients: 4, Duration: time.Minute, Seed: 1})
+	require.NoError(t, err)
+	defer s.close()
+	d := s.farm.Desktops()[0]
+	require.NoError(t, s.takeOver(t.Context(), d))
+	require.NoError(t, s.takeOver(t.Context(), d))
+	require.Equal(t, uint64(1), d.Stats().Evictions)
+	d.Kill()
+}

@@ -1,0 +1,173 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/deskstorm/deskstorm/results"
+)
+
+// stopTimeout is what k6 gets between its SIGINT and its SIGKILL.
+const stopTimeout = 10 * time.Second
+
+// k6 is the process with the thin clients.
+type k6 struct {
+	lines <-chan line // its results, closed when it has ended them
+	stop  context.CancelFunc
+
+	cmd  *exec.Cmd
+	log  *tail
+	done chan struct{} // closed when it has ended
+	err  error         // of its end, then
+}
+
+// startK6 starts k6 with a script on its standard input and its results in a pipe. The end of ctx stops it by SIGINT.
+func startK6(ctx context.Context, command []string, script []byte, desktops []string, duration time.Duration, profile string) (*k6, error) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("starting k6: %w", err)
+	}
+	defer writer.Close() // k6's copy must be the last one, for its end to be seen
+	ctx, stop := context.WithCancel(ctx)
+	args := append(command[1:len(command):len(command)], "run", "--quiet", "--no-color", "--summary-mode=disabled",
+		"--no-thresholds", // what is broken on purpose would break them
+		"--no-usage-report", "--include-system-env-vars", "--out", "vdi=fd:3", "-")
+	k := &k6{cmd: exec.CommandContext(ctx, command[0], args...), log: &tail{}, stop: stop, done: make(chan struct{})}
+	k.cmd.Stdin = bytes.NewReader(script)
+	k.cmd.Stdout, k.cmd.Stderr = k.log, k.log
+	k.cmd.ExtraFiles = []*os.File{writer} // descriptor 3
+	k.cmd.Env = append(withoutK6(os.Environ()),
+		"K6_VDI_WINDOW="+window.String(),
+		"DESKSTORM_DESKTOPS="+strings.Join(desktops, ","),
+		"DESKSTORM_PROFILE="+profile,
+		fmt.Sprintf("DESKSTORM_DURATION=%dms", duration.Milliseconds()),
+	)
+	k.cmd.Cancel = func() error { return k.cmd.Process.Signal(os.Interrupt) }
+	k.cmd.WaitDelay = stopTimeout
+	// A terminal's Ctrl-C must not reach k6 beside our own SIGINT: it takes the second one as "at once".
+	k.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	started := make(chan error, 1)
+	go func() {
+		// Pdeathsig comes when the thread that started the child ends (prctl(2)), so it stays as long as the child.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := k.cmd.Start()
+		started <- err
+		if err == nil {
+			k.err = k.cmd.Wait()
+			close(k.done)
+		}
+	}()
+	if err := <-started; err != nil {
+		stop()
+		return nil, errors.Join(fmt.Errorf("starting k6: %w", err), reader.Close())
+	}
+	k.lines = readLines(reader)
+	return k, nil
+}
+
+// window is how fine the picture is in time: what happens is seen two or three windows later.
+const window = 500 * time.Millisecond
+
+// withoutK6 leaves out what would change the script's options, or those of an earlier shift.
+func withoutK6(environment []string) []string {
+	var kept []string
+	for _, v := range environment {
+		if !strings.HasPrefix(v, "K6_") && !strings.HasPrefix(v, "DESKSTORM_DESKTOPS=") &&
+			!strings.HasPrefix(v, "DESKSTORM_RAMP=") && !strings.HasPrefix(v, "DESKSTORM_TICKET=") &&
+			!strings.HasPrefix(v, "DESKSTORM_CA=") {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// readLines reads results to their end and closes r. An error is the last line, except that of a process that was killed
+// in the middle of one.
+func readLines(r io.ReadCloser) <-chan line {
+	lines := make(chan line, 64)
+	go func() {
+		defer close(lines)
+		defer r.Close()
+		decoder := results.NewDecoder(r)
+		for {
+			a, err := decoder.Decode()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			lines <- line{a, err}
+			if err != nil {
+				_, _ = io.Copy(io.Discard, r) // nobody is to block on the pipe
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+// wait returns how k6 ended.
+func (k *k6) wait() error {
+	<-k.done
+	k.stop()
+	if k.err != nil {
+		return fmt.Errorf("k6 ended with %w", k.err)
+	}
+	return nil
+}
+
+// explain ends k6 and returns err with what k6 wrote last.
+func (k *k6) explain(err error) error {
+	k.stop()
+	for range k.lines { // so that it does not block on the pipe
+	}
+	<-k.done
+	if said := k.log.String(); said != "" {
+		return fmt.Errorf("%w; k6 wrote:\n%s", err, said)
+	}
+	return err
+}
+
+// usage is what the demo has cost so far, to be called when k6 has ended.
+func (k *k6) usage() Harness {
+	h := Harness{K6CPUSeconds: (k.cmd.ProcessState.UserTime() + k.cmd.ProcessState.SystemTime()).Seconds()}
+	if usage, ok := k.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		h.K6MemoryBytes = usage.Maxrss * 1024 // in KiB on Linux, getrusage(2)
+	}
+	var own syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err == nil {
+		h.DesktopsCPUSeconds = time.Duration(own.Utime.Nano() + own.Stime.Nano()).Seconds()
+	}
+	return h
+}
+
+// tail keeps the last bytes that were written to it.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+const tailSize = 4096
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	t.buf = t.buf[max(0, len(t.buf)-tailSize):]
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.buf))
+}
