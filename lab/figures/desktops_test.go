@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -163,7 +164,9 @@ func (d *desktops) openAll(tb testing.TB) []*spice.Session {
 const connectsAtOnce = 16
 
 func closeAll(sessions []*spice.Session) {
+	var wg sync.WaitGroup
 	for _, s := range sessions {
-		s.Close()
+		wg.Go(func() { s.Close() })
 	}
+	wg.Wait()
 }
