@@ -64,7 +64,7 @@ declare module 'k6/x/vdi' {
     readonly timings: Timings;
     /**
      * Types a text of a US keyboard's characters ('\n', '\t' and '\b' among them) at a person's pace: `wpm` words of
-     * five keys a minute, 52 by default. A desktop that does not answer does not slow it down.
+     * five keys a minute, 52 by default. A desktop that does not answer does not slow it down; a probe under way is waited for.
      */
     type(text: string, options?: { wpm?: number }): Promise<void>;
     /**

@@ -3,6 +3,7 @@ package spice
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"syscall"
@@ -49,10 +50,11 @@ func Reach(ctx context.Context, c Config) error {
 	return err
 }
 
-// cause finds out why the connections ended. spice-server says nothing to a
+// cause finds out why a connection ended. spice-server says nothing to a
 // client that it evicts: it closes its connections, as the kernel does when
 // the server dies. So the server is asked once about the session: an evicting
-// server does not know it, or by then the ticket; a dead one does not answer.
+// server does not know it; a dead one does not answer. One that holds it, or an
+// answer that says nothing, leaves the reason as it is.
 func (s *Session) cause(reason error) error {
 	if !ended(reason) {
 		return reason
@@ -60,13 +62,33 @@ func (s *Session) cause(reason error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), causeTimeout)
 	defer cancel()
 	switch err := ask(ctx, &s.cfg, s.id); {
-	case errors.Is(err, errHeld):
-		return reason // The server closed this one connection.
-	case err == nil, errors.Is(err, ErrPermissionDenied):
+	case err == nil:
 		return ErrEvicted
-	default:
+	case errors.Is(err, errHeld):
+		return reason
+	case errors.Is(err, ErrPermissionDenied):
+		// The ticket has expired since. A server that lives and has ended all
+		// channels has given the session up.
+		select {
+		case <-s.allCut:
+			return ErrEvicted
+		case <-ctx.Done():
+			return reason
+		}
+	case unanswered(err):
 		return ErrServerGone
+	default:
+		return fmt.Errorf("%w; asking the server about it: %w", reason, err)
 	}
+}
+
+// unanswered tells whether nobody answers at the other end, as opposed to a
+// failure of this one.
+func unanswered(err error) bool {
+	var network net.Error
+	return ended(err) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) ||
+		errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.As(err, &network) && network.Timeout()
 }
 
 // ended tells whether the connection was ended by the other side or by the

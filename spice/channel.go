@@ -213,6 +213,9 @@ func (c *channel) flush() error {
 	n, err := c.conn.Write(c.out)
 	c.s.counts.sent.Add(int64(n))
 	if err != nil {
+		// What follows would begin in the middle of a message. The reader ends
+		// the session.
+		c.conn.Close()
 		return fmt.Errorf("%s channel: sending %d bytes: %w", c.id.Type, len(c.out), err)
 	}
 	return nil

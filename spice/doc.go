@@ -26,8 +26,7 @@
 //
 // A session between probes holds four sockets, four goroutines and buffers of
 // less than 16 KiB. Message bodies are skipped as they arrive unless they are
-// needed. While a probe looks at pixels, a drawing's body, its clip and its
-// pixels take at most 16 MiB each (maxDrawing), and all that a probe keeps less
-// than 8 MiB; any other message takes 4 KiB. A body that stalls for 30 seconds
-// ends the session.
+// needed. While a probe looks at pixels, a drawing's body and its pixels take at
+// most 16 MiB each (maxDrawing), and all that a probe keeps less than 8 MiB; any
+// other message takes 4 KiB. A body that stalls for 30 seconds ends the session.
 package spice

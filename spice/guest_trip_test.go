@@ -179,8 +179,18 @@ func TestPositionsStayOnTheScreen(t *testing.T) {
 	s := unlinked()
 	s.motions.mode.Store(wire.MouseClient)
 	s.screen.extent.Store(720<<32 | 400)
-	for _, x := range []struct{ dx, dy, x, y int }{{10, 20, 10, 20}, {-100, 5, 0, 25}, {1 << 40, 1 << 40, 720, 400}} {
+	for _, x := range []struct{ dx, dy, x, y int }{{10, 20, 370, 220}, {-1000, 5, 0, 225}, {1 << 40, 1 << 40, 719, 399}} {
 		require.NoError(t, s.MoveMouse(x.dx, x.dy))
 		require.Equal(t, []int{x.x, x.y}, []int{s.motions.x, s.motions.y})
+	}
+	// The probe moves nothing in this mode either.
+	conn := &replies{stream: *streamOf(nil)}
+	s.over(wire.Inputs, conn)
+	s.cfg.Deadline = time.Millisecond
+	_, err := s.RoundTrip(t.Context(), ServerTrip)
+	require.ErrorIs(t, err, ErrLost)
+	for _, m := range messagesOf(conn.Bytes()) {
+		typ, _ := wire.Header(m)
+		require.Equal(t, wire.MsgcInputsMouseMotion, typ)
 	}
 }

@@ -28,7 +28,9 @@ func link(ctx context.Context, c *Config, req wire.LinkRequest) (net.Conn, wire.
 	secure := c.secure(req.Channel.Type)
 	conn, reply, times, err := linkOn(ctx, c, req, secure)
 	if errors.Is(err, wire.LinkNeedSecured) && !secure && c.TLSPort != 0 {
-		return linkOn(ctx, c, req, true)
+		asked := times.started
+		conn, reply, times, err = linkOn(ctx, c, req, true)
+		times.started = asked // The refusal is part of the wait.
 	}
 	return conn, reply, times, err
 }

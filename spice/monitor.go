@@ -28,13 +28,19 @@ func (c *Config) MinInterval() time.Duration {
 // are due after phase, which spreads many sessions' probes. Probes are due by
 // the clock, whatever became of the earlier ones: one that could not be sent
 // because the desktop was still being waited for is a loss of its own. A
-// visible probe that is due while this session types waits for the typist; a
-// second one that is due meanwhile falls out, which is nothing the desktop did.
+// visible probe that is due while this session types, or still learns how the
+// key shows, waits; a second one that is due meanwhile falls out, which is
+// nothing the desktop did.
 //
 // Samples are reported from one goroutine for each kind of round trip.
 func (s *Session) Monitor(ctx context.Context, every, phase time.Duration, trips []Trip, report func(Sample)) error {
 	if least := s.cfg.MinInterval(); every < least {
 		return fmt.Errorf("monitoring every %v: with a deadline of %v the interval must be at least %v", every, s.cfg.deadline(), least)
+	}
+	for _, t := range trips {
+		if s.turn(t) == nil {
+			return fmt.Errorf("there is no %q round trip", t)
+		}
 	}
 	ended := make(chan struct{}, len(trips))
 	start := time.Now().Add(phase)
@@ -66,7 +72,7 @@ func (s *Session) monitor(ctx context.Context, trip Trip, start time.Time, every
 			return
 		}
 		for time.Since(due) >= every {
-			due = due.Add(every) // fallen out behind the typist
+			due = due.Add(every) // fallen out behind the typist or the learning
 		}
 		rtt, err := s.measure(ctx, trip)
 		release()
@@ -74,7 +80,9 @@ func (s *Session) monitor(ctx context.Context, trip Trip, start time.Time, every
 			return
 		}
 		report(Sample{Trip: trip, Due: due, RTT: rtt, Err: err})
-		for time.Since(due) >= 2*every {
+		// Where an answer came, the time went into learning how the key shows,
+		// which is not the desktop's.
+		for err != nil && time.Since(due) >= 2*every {
 			due = due.Add(every)
 			report(Sample{Trip: trip, Due: due, Err: &LostError{Trip: trip, Reason: "the desktop was still being waited for"}})
 		}

@@ -2,6 +2,7 @@ package spice_test
 
 import (
 	"context"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/deskstorm/deskstorm/lab/qemu"
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/spice"
+	"github.com/deskstorm/deskstorm/spice/screen"
 )
 
 var allTrips = []spice.Trip{spice.ServerTrip, spice.GuestTrip, spice.VisibleTrip}
@@ -131,4 +133,32 @@ func TestRecoveryAfterAnOverflow(t *testing.T) {
 		_, err := s.RoundTrip(t.Context(), spice.GuestTrip)
 		require.NoError(t, err)
 	}
+}
+
+// TestInterruptedProbeLeavesNothing: a visible probe that its context ends while
+// the key is shown erases it.
+func TestInterruptedProbeLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for _, after := range []time.Duration{620, 750, 900, 1200, 2000} {
+		t.Run(after.String(), func(t *testing.T) {
+			t.Parallel()
+			farm, err := screen.NewFarm(1, screen.Config{})
+			require.NoError(t, err)
+			defer farm.Close()
+			one := farm.Desktops()[0]
+			s := dial(t, spice.Config{Host: "127.0.0.1", Port: one.Addr().(*net.TCPAddr).Port})
+			ctx, cancel := context.WithTimeout(t.Context(), after*time.Millisecond)
+			defer cancel()
+			_, err = s.RoundTrip(ctx, spice.VisibleTrip)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			s.Close()
+			require.Empty(t, one.Line())
+		})
+	}
+}
+
+func TestMonitorRefusesAnUnknownTrip(t *testing.T) {
+	t.Parallel()
+	s := dial(t, simulated(t, setup{}).config)
+	require.ErrorContains(t, s.Monitor(t.Context(), time.Minute, 0, []spice.Trip{"moon"}, nil), `"moon"`)
 }

@@ -25,8 +25,8 @@ func (m *motions) answered(at time.Time) {
 	}
 }
 
-// serverTrip sends as many motions as complete a bunch, which move nothing in
-// server mode, and waits for the bunch's own answer: a late answer to an
+// serverTrip sends as many motions as complete a bunch, which move nothing, and
+// waits for the bunch's own answer: a late answer to an
 // earlier bunch has another number.
 func (s *Session) serverTrip(ctx context.Context) (time.Duration, error) {
 	m := &s.motions
@@ -38,7 +38,7 @@ func (s *Session) serverTrip(ctx context.Context) (time.Duration, error) {
 	wait.bunch = (m.sent + uint64(missing)) / wire.MotionAckBunch
 	m.wait = wait
 	m.mu.Unlock()
-	if err := s.move(0, 0, missing); err != nil {
+	if err := s.standStill(missing); err != nil {
 		return 0, s.lost(ctx, ServerTrip, err.Error())
 	}
 	timer := time.NewTimer(s.cfg.deadline())

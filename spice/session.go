@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,12 @@ type Session struct {
 	waiting  atomic.Int32
 	progress *sync.Cond // signalled while someone waits for another channel
 
+	// cut counts the channels that the other side has ended; allCut is closed
+	// with the last.
+	cut     atomic.Int32
+	allCut  chan struct{}
+	cutOnce sync.Once
+
 	ending sync.Once
 	err    error // set before done is closed
 	done   chan struct{}
@@ -50,6 +57,7 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 		cfg:      cfg,
 		keyboard: make(chan struct{}, 1),
 		progress: sync.NewCond(new(sync.Mutex)),
+		allCut:   make(chan struct{}),
 		done:     make(chan struct{}),
 	}
 	s.motions.init()
@@ -179,7 +187,16 @@ func offers(ids []wire.ChannelID, t wire.ChannelType) bool {
 
 // start reads a channel until the session ends.
 func (s *Session) start(c *channel, h handler) {
-	go func() { s.end(c.run(h)) }()
+	go func() {
+		err := c.run(h)
+		if ended(err) {
+			err = fmt.Errorf("%s channel: %w", c.id.Type, err)
+			if !errors.Is(err, net.ErrClosed) { // by this side
+				s.wasCut()
+			}
+		}
+		s.end(err)
+	}()
 }
 
 // await is a value from ch, unless the session or the context ends first.
@@ -195,9 +212,27 @@ func await[T any](ctx context.Context, s *Session, ch <-chan T) (T, error) {
 	}
 }
 
+// wasCut counts a channel that the other side has ended.
+func (s *Session) wasCut() {
+	s.opening.Lock()
+	open := int32(0)
+	for _, c := range []*channel{s.main, s.display, s.inputs, s.cursor} {
+		if c != nil {
+			open++
+		}
+	}
+	s.opening.Unlock()
+	if s.cut.Add(1) == open {
+		s.cutOnce.Do(func() { close(s.allCut) })
+	}
+}
+
 // end closes the session for the first reason that reaches it.
 func (s *Session) end(reason error) {
 	s.ending.Do(func() {
+		// Before anything is closed here: the server forgets a session with
+		// its main channel, and could then no longer say that it held it.
+		err := s.cause(reason)
 		s.opening.Lock()
 		s.shut = true
 		for _, c := range []*channel{s.main, s.display, s.inputs, s.cursor} {
@@ -206,7 +241,7 @@ func (s *Session) end(reason error) {
 			}
 		}
 		s.opening.Unlock()
-		s.err = s.cause(reason)
+		s.err = err
 		close(s.done)
 		s.progress.L.Lock()
 		s.progress.Broadcast()
@@ -237,19 +272,32 @@ func (s *Session) Size() (width, height int) { return s.screen.size() }
 
 // Close ends the session: it takes back a Scroll Lock that probes left on, lets
 // the server read what was typed, says goodbye, and closes the connections. It
-// takes at most closeTimeout. A session that has ended is fine.
+// takes at most closeTimeout, or causeTimeout if the session is just ending by
+// itself. A session that has ended is fine.
 func (s *Session) Close() error {
 	if s.Err() == nil {
-		s.restoreLock()
-		s.flushInputs()
-		s.main.send(wire.MsgcDisconnecting, wire.Disconnecting{Timestamp: uint64(time.Now().UnixNano())}.Append(nil))
+		polite := make(chan struct{})
+		go func() {
+			defer close(polite)
+			s.restoreLock()
+			s.flushInputs()
+			s.main.send(wire.MsgcDisconnecting, wire.Disconnecting{Timestamp: uint64(time.Now().UnixNano())}.Append(nil))
+		}()
+		timer := time.NewTimer(closeTimeout)
+		defer timer.Stop()
+		select {
+		case <-polite:
+		case <-timer.C: // A server that does not read is left without a goodbye.
+		case <-s.done:
+		}
 	}
 	s.end(ErrClosed)
 	<-s.done
 	return nil
 }
 
-// closeTimeout bounds the wait for the server's reading of the last keys.
+// closeTimeout bounds the wait for the server's reading of the last keys and
+// the goodbye.
 const closeTimeout = time.Second
 
 // flushInputs waits until the server has read the inputs channel: a goodbye on

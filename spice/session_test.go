@@ -3,8 +3,11 @@ package spice_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -208,4 +211,55 @@ func TestCloseLosesNoKey(t *testing.T) {
 			require.Equal(t, strings.Repeat("a", times), d.typed())
 		}
 	})
+}
+
+// TestOneChannelCut: a connection that the network cuts is not an eviction; the
+// error names its channel, and the session can be opened again.
+func TestOneChannelCut(t *testing.T) {
+	t.Parallel()
+	onBoth(t, setup{}, func(t *testing.T, d desktop) {
+		// The second connection is the display's, inputs' or cursor's.
+		for cut := range 2 {
+			var mu sync.Mutex
+			var opened []net.Conn
+			c := d.config
+			c.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+				mu.Lock()
+				defer mu.Unlock()
+				half := &halfClosed{Conn: conn}
+				opened = append(opened, half)
+				return half, err
+			}
+			s := dial(t, c)
+			opened[cut].(*halfClosed).cut()
+			err := ended(t, s)
+			require.ErrorIs(t, err, io.EOF)
+			require.NotErrorIs(t, err, spice.ErrEvicted)
+			require.ErrorContains(t, err, " channel: ")
+			again, err := s.Reconnect(t.Context())
+			require.NoError(t, err)
+			again.Close()
+		}
+	})
+}
+
+// halfClosed ends what is read as if the other side had closed, while the
+// server still holds the connection.
+type halfClosed struct {
+	net.Conn
+	ended atomic.Bool
+}
+
+func (h *halfClosed) cut() {
+	h.ended.Store(true)
+	h.SetReadDeadline(time.Unix(1, 0))
+}
+
+func (h *halfClosed) Read(p []byte) (int, error) {
+	n, err := h.Conn.Read(p)
+	if h.ended.Load() {
+		return 0, io.EOF
+	}
+	return n, err
 }

@@ -41,8 +41,9 @@ func (t Typist) interval() time.Duration {
 }
 
 // Type types a text of a US keyboard's characters, newline, tab and backspace
-// among them. It keeps to its own clock: a desktop that does not answer does
-// not slow it down. It returns early when the context or the session ends.
+// among them. It waits for the end of a visible probe, which types too; then it
+// keeps to its own clock, and a desktop that does not answer does not slow it
+// down. It returns early when the context or the session ends.
 func (s *Session) Type(ctx context.Context, text string, typist Typist) error {
 	if typist.WPM < 0 || typist.WPM > 1000 || math.IsNaN(typist.WPM) {
 		return fmt.Errorf("typing at %v words a minute: must be from 0 (the mean) to 1000", typist.WPM)

@@ -86,7 +86,7 @@ func (s *Session) learn(ctx context.Context) error {
 	if err != nil {
 		s.press(eraseKey)
 		if ctx.Err() == nil && s.Err() == nil {
-			err = &LostError{Trip: VisibleTrip, Reason: fmt.Sprintf("nothing new was drawn within %v of a key%s", s.cfg.deadline(), w.blind())}
+			err = &LostError{Trip: VisibleTrip, Reason: fmt.Sprintf("nothing new was drawn within %v of a key%s%s", s.cfg.deadline(), rec.overwhelmed(), w.blind())}
 		}
 		return err
 	}
@@ -96,6 +96,9 @@ func (s *Session) learn(ctx context.Context) error {
 	for _, margin := range []time.Duration{100 * time.Millisecond, 400 * time.Millisecond} {
 		looks, err := s.typeAndErase(ctx, start, 2*latency+margin)
 		if err != nil {
+			if looks[len(looks)-1].shown {
+				s.press(eraseKey)
+			}
 			return err
 		}
 		if s.screen.echo = learnEcho(rec.taken(), looks); s.screen.echo != nil {
@@ -109,7 +112,7 @@ func (s *Session) learn(ctx context.Context) error {
 	if err := s.press(eraseKey); err != nil {
 		return s.lost(ctx, VisibleTrip, err.Error())
 	}
-	return &LostError{Trip: VisibleTrip, Reason: "no pixel of the screen follows the key" + w.blind()}
+	return &LostError{Trip: VisibleTrip, Reason: "no pixel of the screen follows the key" + rec.overwhelmed() + w.blind()}
 }
 
 // typeAndErase erases the key that was pressed at start, presses and erases it
@@ -122,7 +125,7 @@ func (s *Session) typeAndErase(ctx context.Context, start time.Time, settle time
 		l.settled = l.pressed.Add(settle)
 		l.ends = l.settled.Add(dwell)
 		if err := s.look(ctx, VisibleTrip, time.Until(l.ends)); err != nil {
-			return nil, err
+			return looks, err
 		}
 		if i == 3 {
 			break
@@ -133,7 +136,7 @@ func (s *Session) typeAndErase(ctx context.Context, start time.Time, settle time
 		}
 		looks = append(looks, look{shown: !l.shown, pressed: time.Now()})
 		if err := s.press(k); err != nil {
-			return nil, s.lost(ctx, VisibleTrip, err.Error())
+			return looks, s.lost(ctx, VisibleTrip, err.Error())
 		}
 	}
 	return looks, nil

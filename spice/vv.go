@@ -19,7 +19,7 @@ const maxVV = 1 << 20
 // [virt-viewer] has type=spice and the keys host, port, tls-port, password, ca,
 // host-subject and secure-channels. Other keys say how a window looks and are
 // skipped; a proxy is refused, because the connection would not go the file's
-// way. Name stands in errors, which give the line and never a value.
+// way. Name stands in errors, which give the line and never the ticket.
 func ReadVV(r io.Reader, name string) (Config, error) {
 	var c Config
 	fail := func(line int, format string, args ...any) (Config, error) {

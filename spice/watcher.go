@@ -237,6 +237,16 @@ func (r *recorder) idleEnds() {
 	r.idle = false
 }
 
+// overwhelmed says in a loss that the screen changed more than was kept.
+func (r *recorder) overwhelmed() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pixels > maxRecorded || len(r.paints) == maxPaints {
+		return " (the screen changes too much to find one)"
+	}
+	return ""
+}
+
 func (r *recorder) taken() []paint {
 	r.mu.Lock()
 	defer r.mu.Unlock()

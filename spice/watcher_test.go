@@ -134,7 +134,7 @@ func TestClaimsOfDrawings(t *testing.T) {
 	box := wire.Rect{Bottom: 2048, Right: 2048}
 	black := pixel.EncodeLZ4(nil, pixel.Image{Width: 2048, Height: 2048, Pix: make([]uint32, 2048*2048)})
 	whole := wire.Rect{Bottom: 1, Right: 1}
-	dense := clipped(box, make([]wire.Rect, (maxDrawing-len(black)-1024)/16)...)
+	dense := clipped(box, make([]wire.Rect, 1024)...)
 	dense = dense[:len(dense)-(1+4+2+13)] // up to the clip's end
 	dense = binary.LittleEndian.AppendUint32(dense, uint32(len(dense)+wire.DrawCopyFixed-wire.DrawBaseSize-1))
 	dense = append(append(dense, wire.AppendDrawCopy(nil, wire.DrawBase{Box: box})[wire.DrawBaseSize+5:]...), black...)
@@ -147,7 +147,7 @@ func TestClaimsOfDrawings(t *testing.T) {
 		{"a high box", msg(wire.MsgDisplayDrawFill, wire.AppendDrawFill(nil, wire.DrawBase{Box: high}, 1)), 64 << 10},
 		{"a body of 4 GiB", append(header(math.MaxUint32), wire.AppendDrawFill(nil, wire.DrawBase{Box: wire.Rect{Bottom: 1, Right: 1}}, 1)...), 64 << 10},
 		{"a body of 16 MiB", append(header(maxDrawing), wire.AppendDrawFill(nil, wire.DrawBase{Box: wire.Rect{Bottom: 1, Right: 1}}, 1)...), maxDrawing + 64<<10},
-		{"many clip rectangles and pixels", msg(wire.MsgDisplayDrawCopy, dense), 3*maxDrawing + 64<<10},
+		{"many clip rectangles and pixels", msg(wire.MsgDisplayDrawCopy, dense), 2*maxDrawing + 64<<10},
 	} {
 		s := unlinked()
 		w := newRecorder().watcher()

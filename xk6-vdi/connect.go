@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/grafana/sobek"
-	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/metrics"
 
 	"github.com/deskstorm/deskstorm/spice"
@@ -25,31 +24,31 @@ func (i *instance) connect(argument sobek.Value) *sobek.Promise {
 	}
 	options.config.DialContext = state.Dialer.DialContext
 	base := state.Tags.GetCurrentValues().Tags
-	d := &desk{module: i, out: state.Samples, base: base, tags: base, seed: i.nextSeed(state)}
+	d := &desk{module: i, out: state.Samples, base: base, tags: base, seed: i.nextSeed()}
 	if options.site != "" {
 		d.tags = base.With("site", options.site)
 	}
-	ctx := i.vu.Context()
-	return promise(i, func() (*desk, error) {
+	return promise(i, func(iteration context.Context) (*desk, error) {
 		if err := options.readFiles(); err != nil {
 			return nil, fmt.Errorf("vdi.connect: %w", err)
 		}
-		ctx, cancel := context.WithTimeout(ctx, options.timeout)
+		ctx, cancel := context.WithTimeout(iteration, options.timeout)
 		defer cancel()
-		return d, d.opened(spice.Dial(ctx, options.config))
+		s, err := spice.Dial(ctx, options.config)
+		return d, d.opened(iteration, s, err)
 	}, (*desk).object)
 }
 
 // nextSeed makes a session's random numbers its own and the same in each run.
-func (i *instance) nextSeed(state *lib.State) uint64 {
+func (i *instance) nextSeed() uint64 {
 	i.opened++
-	return state.VUIDGlobal<<32 | i.opened
+	return i.vu.State().VUIDGlobal<<32 | i.opened
 }
 
 // opened takes a connect's outcome and tells k6 how long it took, or at which
 // step it failed. A connect that k6 cut short is neither.
-func (d *desk) opened(s *spice.Session, err error) error {
-	if errors.Is(err, context.Canceled) {
+func (d *desk) opened(iteration context.Context, s *spice.Session, err error) error {
+	if err != nil && iteration.Err() != nil {
 		return err
 	}
 	d.push(d.connectSamples(s, err))
@@ -58,7 +57,7 @@ func (d *desk) opened(s *spice.Session, err error) error {
 	}
 	d.session = &session{Session: s, tags: d.tags}
 	if !d.module.sessions.add(d.session, d.out, d.module.metrics, d.base) {
-		return context.Canceled
+		return errStopped
 	}
 	return nil
 }

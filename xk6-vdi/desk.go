@@ -64,8 +64,7 @@ func (d *desk) typeText(text string, argument sobek.Value) *sobek.Promise {
 	if err := f.end(); err != nil {
 		d.module.throw("desk.type: %w", err)
 	}
-	ctx := d.module.vu.Context()
-	return promise(d.module, func() (none, error) { return none{}, d.session.Type(ctx, text, typist) }, undefined)
+	return promise(d.module, func(ctx context.Context) (none, error) { return none{}, d.session.Type(ctx, text, typist) }, undefined)
 }
 
 // work plays a workload profile: `await desk.work('callcenter', '10m')`. The
@@ -79,9 +78,9 @@ func (d *desk) work(profile string, duration sobek.Value) *sobek.Promise {
 	if err != nil || length <= 0 {
 		d.module.throw("desk.work: the duration must be above 0, such as '10m', or milliseconds")
 	}
-	ctx, seed, tags := d.module.vu.Context(), d.random(), d.tags.With("profile", p.Name)
+	seed, tags := d.random(), d.tags.With("profile", p.Name)
 	type outcome struct{ probes, lost int64 }
-	return promise(d.module, func() (outcome, error) {
+	return promise(d.module, func(ctx context.Context) (outcome, error) {
 		var probes, lost atomic.Int64
 		err := workload.Play(ctx, d.session.Session, p, length, seed, func(x spice.Sample) {
 			probes.Add(1)
@@ -114,8 +113,7 @@ func loadProfile(nameOrText string) (scenarios.Profile, error) {
 // desk.probe()` gives {server, guest, visible} in milliseconds, null where the
 // answer was lost. Only a session that has ended is an error.
 func (d *desk) probe() *sobek.Promise {
-	ctx := d.module.vu.Context()
-	return promise(d.module, func() (map[string]any, error) {
+	return promise(d.module, func(ctx context.Context) (map[string]any, error) {
 		result := map[string]any{}
 		for _, trip := range []spice.Trip{spice.ServerTrip, spice.GuestTrip, spice.VisibleTrip} {
 			rtt, err := d.session.RoundTrip(ctx, trip)
@@ -147,7 +145,7 @@ func (d *desk) tripSamples(tags *metrics.TagSet, trip spice.Trip, rtt time.Durat
 // disconnect closes the session: `await desk.disconnect()`. One that has ended
 // is fine.
 func (d *desk) disconnect() *sobek.Promise {
-	return promise(d.module, func() (none, error) {
+	return promise(d.module, func(context.Context) (none, error) {
 		if d.session.Err() == nil {
 			d.session.Close()
 			d.module.sessions.remove(d.session)
@@ -159,20 +157,19 @@ func (d *desk) disconnect() *sobek.Promise {
 // reconnect closes the session and opens another to the same desktop, or to
 // where it was migrated: `desk = await desk.reconnect()`.
 func (d *desk) reconnect() *sobek.Promise {
-	ctx := d.module.vu.Context()
-	again := &desk{module: d.module, out: d.out, base: d.base, tags: d.tags, seed: d.random()}
-	return promise(d.module, func() (*desk, error) {
+	again := &desk{module: d.module, out: d.out, base: d.base, tags: d.tags, seed: d.module.nextSeed()}
+	return promise(d.module, func(iteration context.Context) (*desk, error) {
 		if d.session.Err() == nil {
 			d.session.Close()
 			d.module.sessions.remove(d.session)
 		}
-		ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+		ctx, cancel := context.WithTimeout(iteration, defaultTimeout)
 		defer cancel()
 		s, err := d.session.Reconnect(ctx)
 		if errors.Is(err, spice.ErrEvicted) {
 			return nil, fmt.Errorf("desk.reconnect: %w", err)
 		}
-		return again, again.opened(s, err)
+		return again, again.opened(iteration, s, err)
 	}, (*desk).object)
 }
 

@@ -3,6 +3,7 @@ package vdi
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 
 	"github.com/grafana/sobek"
@@ -23,6 +24,8 @@ func kindOf(err error) string {
 		network      net.Error
 	)
 	switch {
+	case errors.Is(err, errStopped):
+		return "stopped"
 	case errors.Is(err, spice.ErrPermissionDenied):
 		return "permission"
 	case errors.Is(err, spice.ErrEvicted):
@@ -41,9 +44,7 @@ func kindOf(err error) string {
 		return "refused"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
-	case errors.Is(err, context.Canceled):
-		return "stopped"
-	case errors.As(err, &network):
+	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "network"
 	}
 	return "failed"

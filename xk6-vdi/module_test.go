@@ -1,6 +1,7 @@
 package vdi
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -128,7 +129,8 @@ func TestConnectFailures(t *testing.T) {
 		"no port":      {`await vdi.connect({host: 'x'})`, "neither a port nor a TLS port"},
 		"bad port":     {`await vdi.connect({host: 'x', port: 70000})`, "port must be a port from 1 to 65535"},
 		"unknown":      {`await vdi.connect({host: 'x', port, tiket: 'y', a: 1})`, "unknown option a, tiket"},
-		"both":         {`await vdi.connect({host: 'x', port, file: 'y'})`, "either file or host"},
+		"both":         {`await vdi.connect({host: 'x', port, file: 'y'})`, "either file, or host"},
+		"subject":      {`await vdi.connect({subject: 'CN=x', file: 'y'})`, "either file, or host"},
 		"no file":      {`await vdi.connect({file: '/nowhere/x.vv'})`, "no such file"},
 		"bad file":     {`await vdi.connect({file: badVV})`, "type=spice"},
 		"bad CA":       {`await vdi.connect({host: 'x', tlsPort: 1, ca: '-----BEGIN nonsense'})`, "no certificate"},
@@ -233,6 +235,22 @@ func TestSessionOutlivesItsIteration(t *testing.T) {
 	require.Eventually(t, func() bool { return b.desktop.Stats().Clients == 0 }, 5*time.Second, 5*time.Millisecond)
 	require.Contains(t, b.run(t, `await desk.type('x')`), "closed|")
 	require.Contains(t, b.run(t, `await vdi.connect({host: '127.0.0.1', port})`), "stopped|", "after the test's end")
+}
+
+// TestEndOfGracefulStop: k6 ends an iteration by a deadline of its context. What
+// that cuts short is no failed connect and no timeout.
+func TestEndOfGracefulStop(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, screen.Config{})
+	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts and says nothing
+	require.NoError(t, err)
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	b.VU.CtxField = ctx
+	require.NoError(t, b.VU.Runtime().Set("silent", l.Addr().(*net.TCPAddr).Port))
+	require.Contains(t, b.run(t, `await vdi.connect({host: '127.0.0.1', port: silent})`), "stopped|")
+	require.Empty(t, b.sums())
 }
 
 // TestInterruptedCall: work that k6 cuts short at the end of gracefulStop

@@ -143,8 +143,9 @@ func parseConnect(rt *sobek.Runtime, v sobek.Value) (connectOptions, error) {
 	if o.file == "" && o.config.Host == "" {
 		return o, errors.New("needs host and port or tlsPort, or file")
 	}
-	if o.file != "" && o.config.Host != "" {
-		return o, errors.New("takes either file or host, not both")
+	c := &o.config
+	if o.file != "" && (c.Host != "" || c.Port != 0 || c.TLSPort != 0 || c.Subject != "" || c.SecureChannels != nil) {
+		return o, errors.New("takes either file, or host, port, tlsPort, subject and secureChannels; with file only ticket, ca, site, timeout and deadline")
 	}
 	return o, nil
 }

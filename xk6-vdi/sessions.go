@@ -2,6 +2,7 @@ package vdi
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -129,7 +130,8 @@ func (s *sessions) collect() metrics.Samples {
 	var samples metrics.Samples
 	for one := range s.open {
 		c.take(one)
-		if err := one.Err(); err != nil {
+		// What the script is just closing is its own to remove.
+		if err := one.Err(); err != nil && !errors.Is(err, spice.ErrClosed) {
 			delete(s.open, one)
 			samples = append(samples, sample(s.metrics.sessionsEnded, one.tags.With("step", kindOf(err)), 1))
 		}

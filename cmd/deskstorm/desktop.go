@@ -34,8 +34,8 @@ func (f *desktopFlags) register(flags *pflag.FlagSet) {
 // config is the desktop, nil if none was named.
 func (f *desktopFlags) config() (*spice.Config, error) {
 	if f.file != "" {
-		if f.host != "" || f.port != 0 || f.tlsPort != 0 {
-			return nil, errors.New("give either --file or --host with its ports")
+		if f.host != "" || f.port != 0 || f.tlsPort != 0 || f.ca != "" || f.subject != "" {
+			return nil, errors.New("give either --file or --host, --port, --tls-port, --ca and --subject")
 		}
 		file, err := os.Open(f.file)
 		if err != nil {
@@ -43,6 +43,9 @@ func (f *desktopFlags) config() (*spice.Config, error) {
 		}
 		defer file.Close()
 		c, err := spice.ReadVV(file, f.file)
+		if ticket := os.Getenv(ticketVariable); ticket != "" {
+			c.Ticket = ticket // newer than the file's
+		}
 		return &c, err
 	}
 	if (f.port != 0 || f.tlsPort != 0) != (f.host != "") {

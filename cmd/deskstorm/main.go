@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	_ "github.com/deskstorm/deskstorm/xk6-vdi" // registers k6/x/vdi and the output deskstorm for `deskstorm k6`
+	_ "github.com/deskstorm/deskstorm/xk6-vdi" // registers k6/x/vdi and the output vdi for `deskstorm k6`
 )
 
 func main() {

@@ -86,8 +86,8 @@ type Fault struct {
 	What         string  `json:"what"`
 	Desktops     int     `json:"desktops"`
 	AfterSeconds float64 `json:"after_seconds"` // of the shift's beginning
-	// NoticedSeconds is how long after it the measurements told of it, at the latest, because they are kept by the
-	// second. Nil: they did not.
+	// NoticedSeconds is how long after it the measurements told of it, at the latest: to the end of
+	// the window with the first sign. Nil: they did not.
 	NoticedSeconds *float64 `json:"noticed_seconds"`
 	Error          string   `json:"error,omitempty"` // why it could not be injected
 }

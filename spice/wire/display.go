@@ -122,6 +122,10 @@ func (d *decoder) drawBase() DrawBase {
 	return DrawBase{Surface: d.u32("surface id"), Box: d.rect("box")}
 }
 
+// maxClip bounds a clip's rectangles, each of which costs time for the pixels
+// that it covers; the windows on a screen make a few.
+const maxClip = 1024
+
 // clip skips a clip and reports its rectangles; nil is no clip.
 func (d *decoder) clip() []Rect {
 	switch t := d.u8("clip type"); {
@@ -129,6 +133,10 @@ func (d *decoder) clip() []Rect {
 		return nil
 	case t == 1:
 		n := d.u32("number of clip rectangles")
+		if d.err == nil && n > maxClip {
+			d.fail(fmt.Sprintf("%d clip rectangles, at most %d are accepted", n, maxClip))
+			return nil
+		}
 		if d.err == nil && uint64(n)*16 > uint64(len(d.b)-d.off) {
 			d.fail(fmt.Sprintf("%d clip rectangles in %d bytes", n, len(d.b)-d.off))
 			return nil
