@@ -146,18 +146,6 @@ func TestWithoutK6(t *testing.T) {
 		withoutK6([]string{"PATH=/bin", "K6_VUS=5", "DESKSTORM_DESKTOPS=a:1", "DESKSTORM_PROFILE=x", "DESKSTORM_RAMP=1s", "DESKSTORM_TICKET=t", "DESKSTORM_CA=c", "K6=1"}))
 }
 
-func TestTailKeepsTheEnd(t *testing.T) {
-	var end tail
-	for range 100 {
-		_, err := end.Write(bytes.Repeat([]byte("x"), 100))
-		require.NoError(t, err)
-	}
-	_, err := end.Write([]byte("the end\n"))
-	require.NoError(t, err)
-	require.LessOrEqual(t, len(end.String()), tailSize)
-	require.True(t, strings.HasSuffix(end.String(), "the end"))
-}
-
 func TestFaultsByTheNumberOfDesktops(t *testing.T) {
 	what := func(n int) []fault {
 		s, err := startSimulated(Options{Clients: n, Duration: time.Minute, Seed: 1})

@@ -8,12 +8,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
+	"github.com/deskstorm/deskstorm/lab/child"
 	"github.com/deskstorm/deskstorm/results"
 )
 
@@ -25,10 +24,7 @@ type k6 struct {
 	lines <-chan line // its results, closed when it has ended them
 	stop  context.CancelFunc
 
-	cmd  *exec.Cmd
-	log  *tail
-	done chan struct{} // closed when it has ended
-	err  error         // of its end, then
+	process *child.Process
 }
 
 // startK6 starts k6 with a script on its standard input and its results in a pipe. The end of ctx stops it by SIGINT.
@@ -42,38 +38,25 @@ func startK6(ctx context.Context, command []string, script []byte, desktops []st
 	args := append(command[1:len(command):len(command)], "run", "--quiet", "--no-color", "--summary-mode=disabled",
 		"--no-thresholds", // what is broken on purpose would break them
 		"--no-usage-report", "--include-system-env-vars", "--out", "vdi=fd:3", "-")
-	k := &k6{cmd: exec.CommandContext(ctx, command[0], args...), log: &tail{}, stop: stop, done: make(chan struct{})}
-	k.cmd.Stdin = bytes.NewReader(script)
-	k.cmd.Stdout, k.cmd.Stderr = k.log, k.log
-	k.cmd.ExtraFiles = []*os.File{writer} // descriptor 3
-	k.cmd.Env = append(withoutK6(os.Environ()),
+	cmd := exec.CommandContext(ctx, command[0], args...)
+	cmd.Stdin = bytes.NewReader(script)
+	cmd.ExtraFiles = []*os.File{writer} // descriptor 3
+	cmd.Env = append(withoutK6(os.Environ()),
 		"K6_VDI_WINDOW="+window.String(),
 		"DESKSTORM_DESKTOPS="+strings.Join(desktops, ","),
 		"DESKSTORM_PROFILE="+profile,
 		fmt.Sprintf("DESKSTORM_DURATION=%dms", duration.Milliseconds()),
 	)
-	k.cmd.Cancel = func() error { return k.cmd.Process.Signal(os.Interrupt) }
-	k.cmd.WaitDelay = stopTimeout
-	// A terminal's Ctrl-C must not reach k6 beside our own SIGINT: it takes the second one as "at once".
-	k.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error, 1)
-	go func() {
-		// Pdeathsig comes when the thread that started the child ends (prctl(2)), so it stays as long as the child.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := k.cmd.Start()
-		started <- err
-		if err == nil {
-			k.err = k.cmd.Wait()
-			close(k.done)
-		}
-	}()
-	if err := <-started; err != nil {
+	// In a process group of its own, a terminal's Ctrl-C does not reach k6 beside this SIGINT: it takes a second one as
+	// "at once".
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = stopTimeout
+	process, err := child.Start(cmd)
+	if err != nil {
 		stop()
 		return nil, errors.Join(fmt.Errorf("starting k6: %w", err), reader.Close())
 	}
-	k.lines = readLines(reader)
-	return k, nil
+	return &k6{lines: readLines(reader), stop: stop, process: process}, nil
 }
 
 // window is how fine the picture is in time: what happens is seen two or three windows later.
@@ -117,10 +100,10 @@ func readLines(r io.ReadCloser) <-chan line {
 
 // wait returns how k6 ended.
 func (k *k6) wait() error {
-	<-k.done
+	<-k.process.Done
 	k.stop()
-	if k.err != nil {
-		return fmt.Errorf("k6 ended with %w", k.err)
+	if k.process.Err != nil {
+		return fmt.Errorf("k6 ended with %w", k.process.Err)
 	}
 	return nil
 }
@@ -130,8 +113,8 @@ func (k *k6) explain(err error) error {
 	k.stop()
 	for range k.lines { // so that it does not block on the pipe
 	}
-	<-k.done
-	if said := k.log.String(); said != "" {
+	<-k.process.Done
+	if said := k.process.Said.String(); said != "" {
 		return fmt.Errorf("%w; k6 wrote:\n%s", err, said)
 	}
 	return err
@@ -139,8 +122,8 @@ func (k *k6) explain(err error) error {
 
 // usage is what the demo has cost so far, to be called when k6 has ended.
 func (k *k6) usage() Harness {
-	h := Harness{K6CPUSeconds: (k.cmd.ProcessState.UserTime() + k.cmd.ProcessState.SystemTime()).Seconds()}
-	if usage, ok := k.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+	h := Harness{K6CPUSeconds: (k.process.ProcessState.UserTime() + k.process.ProcessState.SystemTime()).Seconds()}
+	if usage, ok := k.process.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		h.K6MemoryBytes = usage.Maxrss * 1024 // in KiB on Linux, getrusage(2)
 	}
 	var own syscall.Rusage
@@ -148,26 +131,4 @@ func (k *k6) usage() Harness {
 		h.DesktopsCPUSeconds = time.Duration(own.Utime.Nano() + own.Stime.Nano()).Seconds()
 	}
 	return h
-}
-
-// tail keeps the last bytes that were written to it.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-const tailSize = 4096
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = append(t.buf, p...)
-	t.buf = t.buf[max(0, len(t.buf)-tailSize):]
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(string(t.buf))
 }

@@ -14,6 +14,6 @@ func (d *Desktop) Execute(ctx context.Context, command string, args, result any)
 	return d.execute(ctx, command, args, result)
 }
 
-func (d *Desktop) PID() int { return d.process.cmd.Process.Pid }
+func (d *Desktop) PID() int { return d.process.Process.Pid }
 
 func (d *Desktop) Dir() string { return d.dir }

@@ -122,7 +122,7 @@ func (d *Desktop) poll(ctx context.Context, what string, reached func() (bool, e
 		}
 		select {
 		case <-tick.C:
-		case <-d.process.done:
+		case <-d.process.Done:
 			return fmt.Errorf("waiting for %s: %w", what, errors.New("QEMU has ended"))
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/deskstorm/deskstorm/lab/child"
 	"github.com/deskstorm/deskstorm/lab/guest"
 )
 
@@ -63,7 +64,7 @@ type Desktop struct {
 	incoming bool
 	dir      string
 	monitor  string // path of the QMP socket
-	process  *process
+	process  *child.Process
 
 	com1mu sync.Mutex
 	com1   net.Conn
@@ -144,7 +145,7 @@ func start(ctx context.Context, config Config, port, tlsPort int) (_ *Desktop, e
 	}
 	com1Peer.Close() // QEMU's copy must be the last one, for its end to be seen on ours
 	if err := d.waitReady(ctx); err != nil {
-		return nil, d.process.explain(err)
+		return nil, explain(d.process, err)
 	}
 	return d, nil
 }
@@ -207,7 +208,7 @@ func (d *Desktop) shutDown() error {
 		defer cancel()
 		if d.execute(ctx, "quit", nil, nil) == nil {
 			select {
-			case <-d.process.done:
+			case <-d.process.Done:
 			case <-ctx.Done():
 			}
 		}
@@ -226,7 +227,7 @@ func (d *Desktop) shutDown() error {
 // called, for the desktop's files.
 func (d *Desktop) Kill() {
 	if d.process != nil {
-		d.process.kill()
+		d.process.Kill()
 	}
 }
 

@@ -7,22 +7,15 @@ import (
 
 // Messages of the display channel, from the server.
 const (
-	MsgDisplayMode            uint16 = 101
 	MsgDisplayMark            uint16 = 102
-	MsgDisplayReset           uint16 = 103
 	MsgDisplayCopyBits        uint16 = 104
-	MsgDisplayInvalAllPixmaps uint16 = 106
-	MsgDisplayStreamCreate    uint16 = 122
 	MsgDisplayStreamData      uint16 = 123
-	MsgDisplayStreamDestroy   uint16 = 125
 	MsgDisplayDrawFill        uint16 = 302
-	MsgDisplayDrawOpaque      uint16 = 303
 	MsgDisplayDrawCopy        uint16 = 304
 	MsgDisplayDrawBlackness   uint16 = 306
 	MsgDisplayDrawWhiteness   uint16 = 307
 	MsgDisplayDrawAlphaBlend  uint16 = 313
 	MsgDisplaySurfaceCreate   uint16 = 314
-	MsgDisplaySurfaceDestroy  uint16 = 315
 	MsgDisplayStreamDataSized uint16 = 316
 	MsgDisplayMonitorsConfig  uint16 = 317
 	MsgDisplayDrawComposite   uint16 = 318
@@ -36,7 +29,6 @@ const (
 
 // Display capabilities, by bit (SPICE_DISPLAY_CAP_*).
 const (
-	CapDisplaySizedStream     = 0
 	CapDisplayMonitorsConfig  = 1
 	CapDisplayLZ4             = 5
 	CapDisplayPrefCompression = 6
@@ -44,11 +36,9 @@ const (
 
 // Image compressions that a client may prefer (SPICE_IMAGE_COMPRESSION_*).
 const (
-	CompressionOff     uint8 = 1
-	CompressionAutoGLZ uint8 = 2
-	CompressionAutoLZ  uint8 = 3
-	CompressionLZ      uint8 = 6
-	CompressionLZ4     uint8 = 7
+	CompressionOff uint8 = 1
+	CompressionLZ  uint8 = 6
+	CompressionLZ4 uint8 = 7
 )
 
 // IsDraw tells whether the message changes pixels in a box, that is, whether
@@ -238,21 +228,6 @@ func AppendDrawFill(b []byte, base DrawBase, color uint32) []byte {
 	b = binary.LittleEndian.AppendUint32(b, color)
 	b = binary.LittleEndian.AppendUint16(b, RopPut)
 	return append(b, make([]byte, 13)...)
-}
-
-// CopyBits moves a part of a surface, as scrolling does.
-type CopyBits struct {
-	DrawBase
-	Clip       []Rect
-	SrcX, SrcY int32
-}
-
-// ParseCopyBits reads the body.
-func ParseCopyBits(b []byte) (CopyBits, error) {
-	d := decoder{b: b}
-	m := CopyBits{DrawBase: d.drawBase(), Clip: d.clip()}
-	m.SrcX, m.SrcY = d.i32("source x"), d.i32("source y")
-	return m, d.err
 }
 
 // SurfaceCreate announces a surface; a desktop's screen is a primary one.

@@ -112,7 +112,6 @@ func FuzzDisplay(f *testing.F) {
 		}
 		check(t, b, wire.ParseDrawFill)
 		check(t, b, wire.ParseDrawCopy)
-		check(t, b, wire.ParseCopyBits)
 	})
 }
 

@@ -8,24 +8,16 @@ import (
 // Messages of the main channel, from the server.
 const (
 	MsgMainMigrateBegin         uint16 = 101
-	MsgMainMigrateCancel        uint16 = 102
 	MsgMainInit                 uint16 = 103
 	MsgMainChannelsList         uint16 = 104
 	MsgMainMouseMode            uint16 = 105
-	MsgMainMultiMediaTime       uint16 = 106
-	MsgMainAgentConnected       uint16 = 107
-	MsgMainAgentDisconnected    uint16 = 108
 	MsgMainMigrateSwitchHost    uint16 = 111
-	MsgMainMigrateEnd           uint16 = 112
-	MsgMainName                 uint16 = 113
-	MsgMainUUID                 uint16 = 114
 	MsgMainMigrateBeginSeamless uint16 = 116
 )
 
 // Messages of the main channel, from the client.
 const (
 	MsgcMainClientInfo          uint16 = 101
-	MsgcMainMigrateConnected    uint16 = 102
 	MsgcMainMigrateConnectError uint16 = 103
 	MsgcMainAttachChannels      uint16 = 104
 	MsgcMainMouseModeRequest    uint16 = 105

@@ -31,7 +31,6 @@ func formats() []format {
 	base := wire.DrawBase{Surface: 7, Box: wire.Rect{Top: 1, Left: -2, Bottom: 17, Right: 7}}
 	request := wire.LinkRequest{ConnectionID: 0x01020304, Channel: wire.ChannelID{Type: wire.Display, ID: 3}, Common: 0xb, Caps: 0x61}
 	reply := wire.LinkReply{PubKey: key, Common: 0xb, Caps: 0x61}
-	copyBits := append(wire.AppendDrawFill(nil, base, 0)[:wire.DrawBaseSize], 0, 5, 0, 0, 0, 0xff, 0xff, 0xff, 0xff)
 	clipped := func(tail []byte, rects ...wire.Rect) []byte {
 		b := binary.LittleEndian.AppendUint32(append(wire.AppendDrawFill(nil, base, 0)[:wire.DrawBaseSize:wire.DrawBaseSize], 1), uint32(len(rects)))
 		for _, r := range rects {
@@ -79,7 +78,6 @@ func formats() []format {
 		{name: "DRAW_COPY", body: wire.AppendDrawCopy(nil, base),
 			want:  wire.DrawCopy{DrawBase: base, Image: wire.DrawCopyFixed, Source: wire.Rect{Bottom: 16, Right: 9}, Rop: wire.RopPut},
 			parse: reads(wire.ParseDrawCopy)},
-		{name: "COPY_BITS", body: copyBits, want: wire.CopyBits{DrawBase: base, SrcX: 5, SrcY: -1}, parse: reads(wire.ParseCopyBits)},
 	}
 	for i := range all {
 		if all[i].need == 0 {
