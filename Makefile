@@ -37,7 +37,7 @@ demo: build
 	bin/deskstorm demo
 
 bench:
-	$(call step,bench,go test -run '^$$' -bench . -benchmem ./...)
+	$(call step,bench,go test -p 1 -run '^$$' -bench . -benchmem ./...)
 
 FUZZTIME = 10s
 
