@@ -165,7 +165,7 @@ func TestServerTripCompletesABunch(t *testing.T) {
 		conn := &replies{stream: *streamOf(nil)}
 		s.over(wire.Inputs, conn)
 		for range moved {
-			require.NoError(t, s.MoveMouse(1, 0))
+			require.NoError(t, s.MoveMouse(t.Context(), 1, 0))
 		}
 		_, err := s.RoundTrip(t.Context(), ServerTrip)
 		require.ErrorIs(t, err, ErrLost)
@@ -180,7 +180,7 @@ func TestPositionsStayOnTheScreen(t *testing.T) {
 	s.motions.mode.Store(wire.MouseClient)
 	s.screen.extent.Store(720<<32 | 400)
 	for _, x := range []struct{ dx, dy, x, y int }{{10, 20, 370, 220}, {-1000, 5, 0, 225}, {1 << 40, 1 << 40, 719, 399}} {
-		require.NoError(t, s.MoveMouse(x.dx, x.dy))
+		require.NoError(t, s.MoveMouse(t.Context(), x.dx, x.dy))
 		require.Equal(t, []int{x.x, x.y}, []int{s.motions.x, s.motions.y})
 	}
 	// The probe moves nothing in this mode either.

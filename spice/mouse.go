@@ -26,8 +26,11 @@ func (m *motions) init() { m.turn = make(chan struct{}, 1) }
 
 // MoveMouse moves the pointer by pixels, relative to where it is. In client
 // mouse mode the desktop takes positions, so the session keeps one, from the
-// middle of the screen on.
-func (s *Session) MoveMouse(dx, dy int) error {
+// middle of the screen on. It waits for nothing but the connection.
+func (s *Session) MoveMouse(ctx context.Context, dx, dy int) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	m := &s.motions
 	if m.mode.Load() != wire.MouseClient {
 		return s.sendMotions(1, func(b []byte) []byte {

@@ -126,7 +126,7 @@ func TestServerKilled(t *testing.T) {
 		require.ErrorIs(t, err, spice.ErrLost)
 		require.ErrorIs(t, err, spice.ErrServerGone)
 		require.ErrorIs(t, s.Press(t.Context(), spice.KeyEnter), spice.ErrServerGone)
-		require.ErrorIs(t, s.MoveMouse(1, 1), spice.ErrServerGone)
+		require.ErrorIs(t, s.MoveMouse(t.Context(), 1, 1), spice.ErrServerGone)
 	})
 }
 

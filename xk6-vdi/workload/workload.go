@@ -113,7 +113,7 @@ func (w *worker) do(ctx context.Context, a scenarios.Activity) error {
 		}
 	}
 	for range w.between(a.Moves) {
-		if err := w.s.MoveMouse(w.rng.IntN(21)-10, w.rng.IntN(21)-10); err != nil {
+		if err := w.s.MoveMouse(ctx, w.rng.IntN(21)-10, w.rng.IntN(21)-10); err != nil {
 			return err
 		}
 		if err := w.pause(ctx, motionEvery); err != nil {
