@@ -39,6 +39,8 @@ type channel struct {
 
 	sending sync.Mutex
 	out     []byte
+	// unsent is why a message could not be sent, which ends the channel.
+	unsent atomic.Pointer[error]
 }
 
 // bufferSize is what a channel's reader holds. Drawings come in bursts and
@@ -213,10 +215,14 @@ func (c *channel) flush() error {
 	n, err := c.conn.Write(c.out)
 	c.s.counts.sent.Add(int64(n))
 	if err != nil {
-		// What follows would begin in the middle of a message. The reader ends
-		// the session.
-		c.conn.Close()
-		return fmt.Errorf("%s channel: sending %d bytes: %w", c.id.Type, len(c.out), err)
+		err = fmt.Errorf("sending %d bytes: %w", len(c.out), err)
+		if !errors.Is(err, net.ErrClosed) { // by this side
+			// What follows would begin in the middle of a message. The reader
+			// ends the session, with this reason.
+			c.unsent.CompareAndSwap(nil, &err)
+			c.conn.Close()
+		}
+		return fmt.Errorf("%s channel: %w", c.id.Type, err)
 	}
 	return nil
 }

@@ -11,10 +11,10 @@ import (
 var (
 	// ErrClosed: this side closed the session.
 	ErrClosed = errors.New("the session was closed by this client")
-	// ErrEvicted: the server lives and does not know the session any more. A
-	// desktop serves one thin client; another one took it over. (A server also
-	// drops a client that has not answered PING for 30 s, which this one does
-	// unless its process stood still.)
+	// ErrEvicted: the server lives and has ended all the session's channels at
+	// once. A desktop serves one thin client; another one took it over. (A
+	// server does the same with a client that has not answered PING for 30 s,
+	// which this one does unless its process stood still.)
 	ErrEvicted = errors.New("another client took the desktop over")
 	// ErrServerGone: nothing answers any more where the desktop was served.
 	ErrServerGone = errors.New("the desktop's server is gone")

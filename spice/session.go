@@ -189,11 +189,16 @@ func offers(ids []wire.ChannelID, t wire.ChannelType) bool {
 func (s *Session) start(c *channel, h handler) {
 	go func() {
 		err := c.run(h)
+		if unsent := c.unsent.Load(); unsent != nil {
+			err = *unsent
+		}
 		if ended(err) {
+			s.wasCut()
+		}
+		var protocol *ProtocolError
+		var network net.Error
+		if !errors.As(err, &protocol) && (ended(err) || errors.As(err, &network)) {
 			err = fmt.Errorf("%s channel: %w", c.id.Type, err)
-			if !errors.Is(err, net.ErrClosed) { // by this side
-				s.wasCut()
-			}
 		}
 		s.end(err)
 	}()
@@ -230,8 +235,8 @@ func (s *Session) wasCut() {
 // end closes the session for the first reason that reaches it.
 func (s *Session) end(reason error) {
 	s.ending.Do(func() {
-		// Before anything is closed here: the server forgets a session with
-		// its main channel, and could then no longer say that it held it.
+		// Before anything is closed here: which channels the other side has
+		// ended says who ended the session.
 		err := s.cause(reason)
 		s.opening.Lock()
 		s.shut = true
@@ -272,8 +277,8 @@ func (s *Session) Size() (width, height int) { return s.screen.size() }
 
 // Close ends the session: it takes back a Scroll Lock that probes left on, lets
 // the server read what was typed, says goodbye, and closes the connections. It
-// takes at most closeTimeout, or causeTimeout if the session is just ending by
-// itself. A session that has ended is fine.
+// takes at most closeTimeout, or as long as cause if the session is just ending
+// by itself. A session that has ended is fine.
 func (s *Session) Close() error {
 	if s.Err() == nil {
 		polite := make(chan struct{})
