@@ -164,13 +164,8 @@ func (s *Session) guestTrip(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, s.lost(ctx, GuestTrip, err.Error())
 	}
-	timer.Reset(deadline)
-	select {
-	case at := <-wait.at:
+	if at, ok := s.answer(ctx, wait.at, deadline); ok {
 		return at.Sub(start), nil
-	case <-timer.C:
-	case <-s.done:
-	case <-ctx.Done():
 	}
 	l.mu.Lock()
 	l.wait = nil

@@ -77,6 +77,21 @@ func (s *Session) measure(ctx context.Context, trip Trip) (time.Duration, error)
 	}
 }
 
+// answer waits for an answer's arrival until the deadline, the session's end or
+// the context's.
+func (s *Session) answer(ctx context.Context, arrived <-chan time.Time, deadline time.Duration) (time.Time, bool) {
+	timer := time.NewTimer(deadline)
+	defer timer.Stop()
+	select {
+	case at := <-arrived:
+		return at, true
+	case <-timer.C:
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	return time.Time{}, false
+}
+
 // lost makes of a wait's end what it is for a round trip: the caller's
 // context, the session's end, or a missed deadline.
 func (s *Session) lost(ctx context.Context, trip Trip, reason string) error {

@@ -41,14 +41,8 @@ func (s *Session) serverTrip(ctx context.Context) (time.Duration, error) {
 	if err := s.standStill(missing); err != nil {
 		return 0, s.lost(ctx, ServerTrip, err.Error())
 	}
-	timer := time.NewTimer(s.cfg.deadline())
-	defer timer.Stop()
-	select {
-	case at := <-wait.at:
+	if at, ok := s.answer(ctx, wait.at, s.cfg.deadline()); ok {
 		return at.Sub(start), nil
-	case <-timer.C:
-	case <-s.done:
-	case <-ctx.Done():
 	}
 	m.mu.Lock()
 	m.wait = nil

@@ -170,10 +170,7 @@ func (s *Session) openChannels(ctx context.Context, offered []wire.ChannelID) er
 			s.start(*o.to, o.handle)
 		}
 	}
-	if err := s.display.send(wire.MsgcDisplayInit, wire.AppendDisplayInit(nil)); err != nil {
-		return err
-	}
-	return nil
+	return s.display.send(wire.MsgcDisplayInit, wire.AppendDisplayInit(nil))
 }
 
 func offers(ids []wire.ChannelID, t wire.ChannelType) bool {

@@ -46,18 +46,12 @@ func (s *Session) follow(ctx context.Context, k stroke, shown bool) (time.Durati
 	w := s.screen.echo.watch(shown)
 	s.screen.watcher.Store(w)
 	defer s.screen.watcher.Store(nil)
-	timer := time.NewTimer(s.cfg.deadline())
-	defer timer.Stop()
 	start := time.Now()
 	if err := s.press(k); err != nil {
 		return 0, s.lost(ctx, VisibleTrip, err.Error())
 	}
-	select {
-	case at := <-w.matched:
+	if at, ok := s.answer(ctx, w.matched, s.cfg.deadline()); ok {
 		return at.Sub(start), nil
-	case <-timer.C:
-	case <-s.done:
-	case <-ctx.Done():
 	}
 	return 0, s.lost(ctx, VisibleTrip, fmt.Sprintf("the key was not seen within %v%s", s.cfg.deadline(), w.blind()))
 }
@@ -144,14 +138,8 @@ func (s *Session) typeAndErase(ctx context.Context, start time.Time, settle time
 
 // firstNews waits for the first drawing that the idle screen had not shown.
 func (s *Session) firstNews(ctx context.Context, rec *recorder, start time.Time) (time.Duration, error) {
-	timer := time.NewTimer(s.cfg.deadline())
-	defer timer.Stop()
-	select {
-	case at := <-rec.news:
+	if at, ok := s.answer(ctx, rec.news, s.cfg.deadline()); ok {
 		return at.Sub(start), nil
-	case <-timer.C:
-	case <-s.done:
-	case <-ctx.Done():
 	}
 	return 0, s.lost(ctx, VisibleTrip, "")
 }

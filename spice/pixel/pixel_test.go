@@ -103,14 +103,12 @@ func readPNG(tb testing.TB, name string) Image {
 func TestRecorded(t *testing.T) {
 	withPicture := 0
 	for _, r := range recordings(t) {
-		if r.want != "" {
-			withPicture++
+		if r.want == "" {
+			continue // a seed of the fuzz targets only
 		}
+		withPicture++
 		t.Run(strings.TrimPrefix(r.name, "testdata/"), func(t *testing.T) {
 			got, err := Decode(r.msg, r.off, testMaxPixels, nil)
-			if r.want == "" {
-				t.Skip("no picture to compare with")
-			}
 			require.NoError(t, err)
 			want := readPNG(t, r.want)
 			require.Equal(t, [2]int{want.Width, want.Height}, [2]int{got.Width, got.Height})
