@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const sessionColumns = `s.id, s.user_name, s.seat, s.thin_client, s.site, s.desktop_id, s.allocator, s.began`
+
+func scanSession(row interface{ Scan(...any) error }) (Session, error) {
+	var (
+		s     Session
+		began int64
+	)
+	err := row.Scan(&s.ID, &s.User, &s.Seat, &s.ThinClient, &s.Site, &s.DesktopID, &s.Allocator, &began)
+	if errors.Is(err, sql.ErrNoRows) {
+		return s, ErrNotFound
+	}
+	s.Began = timeOf(began)
+	return s, err
+}
+
+// Session returns one.
+func (s *Store) Session(ctx context.Context, id string) (Session, error) {
+	one, err := scanSession(s.db.QueryRowContext(ctx, s.query(`SELECT `+sessionColumns+` FROM sessions s WHERE s.id = $1`), id))
+	if err != nil {
+		return one, fmt.Errorf("reading the session: %w", err)
+	}
+	return one, nil
+}
+
+// Sessions returns all of them, the oldest first.
+func (s *Store) Sessions(ctx context.Context) ([]Session, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions s ORDER BY s.began, s.id`)
+	if err != nil {
+		return nil, fmt.Errorf("reading the sessions: %w", err)
+	}
+	return collect(rows, scanSession, "the sessions")
+}
+
+// EndSession ends a session. A desktop that was bound for the session only, or is drained, is freed; after says what
+// becomes of the desktops of a pool: Ready or Deleting. The error is ErrNotFound if there is no such session.
+func (s *Store) EndSession(ctx context.Context, id string, after func(pool string) State, now time.Time) (Desktop, error) {
+	var of Desktop
+	err := s.transact(ctx, func(tx *transaction) error {
+		var kind BindingKind
+		var desktopID string
+		err := tx.row(`SELECT s.desktop_id, COALESCE(b.kind, '') FROM sessions s
+			LEFT JOIN bindings b ON b.desktop_id = s.desktop_id WHERE s.id = $1`, id).Scan(&desktopID, &kind)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		of, err = tx.desktop(desktopID)
+		if err != nil {
+			return err
+		}
+		// Another login may have taken the desktop over before its row was locked.
+		ended, err := tx.change(`DELETE FROM sessions WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		if ended == 0 {
+			return ErrNotFound
+		}
+		if kind == BindSession || of.Draining {
+			return tx.free(of, after(of.Pool), now)
+		}
+		return nil
+	})
+	if err != nil {
+		return of, fmt.Errorf("ending the session: %w", err)
+	}
+	return of, nil
+}

@@ -1,0 +1,281 @@
+package cloud
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+)
+
+// Server is a virtual machine as Nova shows it. Some fields are shown to administrators only.
+type Server struct {
+	ID               string
+	Name             string
+	Status           string // ACTIVE, BUILD, ERROR, SHUTOFF ...; UNKNOWN when Nova cannot reach the cell that knows
+	TaskState        string // what is being done with it, such as "spawning"; empty: nothing
+	Fault            string // why Status is ERROR
+	ProjectID        string
+	UserID           string
+	Flavor           string // its name when the server was made
+	Host             string // the compute service's host; administrators only
+	Hypervisor       string // the hypervisor's name; administrators only
+	InstanceName     string // libvirt's name of the domain; administrators only
+	AvailabilityZone string
+	Metadata         map[string]string
+	Tags             []string
+	Created, Updated time.Time
+}
+
+// UnmarshalJSON reads the server of Nova's API, microversion 2.52 and above.
+func (s *Server) UnmarshalJSON(text []byte) error {
+	var wire struct {
+		ID        string `json:"id"`
+		Name      string `json:"name"`
+		Status    string `json:"status"`
+		TaskState string `json:"OS-EXT-STS:task_state"`
+		Fault     struct {
+			Message string `json:"message"`
+		} `json:"fault"`
+		ProjectID string `json:"tenant_id"`
+		UserID    string `json:"user_id"`
+		Flavor    struct {
+			Name string `json:"original_name"`
+		} `json:"flavor"`
+		Host         string            `json:"OS-EXT-SRV-ATTR:host"`
+		Hypervisor   string            `json:"OS-EXT-SRV-ATTR:hypervisor_hostname"`
+		InstanceName string            `json:"OS-EXT-SRV-ATTR:instance_name"`
+		Zone         string            `json:"OS-EXT-AZ:availability_zone"`
+		Metadata     map[string]string `json:"metadata"`
+		Tags         []string          `json:"tags"`
+		Created      time.Time         `json:"created"`
+		Updated      time.Time         `json:"updated"`
+	}
+	if err := json.Unmarshal(text, &wire); err != nil {
+		return err
+	}
+	*s = Server{
+		ID: wire.ID, Name: wire.Name, Status: wire.Status, TaskState: wire.TaskState, Fault: wire.Fault.Message,
+		ProjectID: wire.ProjectID, UserID: wire.UserID, Flavor: wire.Flavor.Name,
+		Host: wire.Host, Hypervisor: wire.Hypervisor, InstanceName: wire.InstanceName, AvailabilityZone: wire.Zone,
+		Metadata: wire.Metadata, Tags: wire.Tags, Created: wire.Created, Updated: wire.Updated,
+	}
+	return nil
+}
+
+// ServerSpec is what a server shall be.
+type ServerSpec struct {
+	Name             string
+	FlavorID         string
+	ImageID          string
+	Networks         []string // IDs; empty: the server gets no network
+	Metadata         map[string]string
+	Tags             []string
+	AvailabilityZone string // empty: Nova chooses
+	UserData         []byte // not base64; at most 48 KiB or so
+}
+
+// CreateServer asks for a server and does not wait for it: the answer has its ID, and the status BUILD until Server says
+// otherwise. Owner and run are added to its metadata and tags.
+//
+// When no answer came (Error.Status 0), or that of a proxy (502, 504), there may be a server all the same. It is not asked
+// for again: look for its name or its run's tag.
+func (c *Cloud) CreateServer(ctx context.Context, spec ServerSpec) (Server, error) {
+	var made Server
+	userData := base64.StdEncoding.EncodeToString(spec.UserData)
+	// Nova quotes what it does not like, and user data may hold passwords.
+	err := c.call(ctx, "creating server", spec.Name, func(ctx context.Context) error {
+		if spec.Name == "" || spec.FlavorID == "" || spec.ImageID == "" {
+			return errors.New("it needs a name, a flavor and an image")
+		}
+		for _, tag := range spec.Tags {
+			if err := checkTag(tag); err != nil {
+				return err
+			}
+		}
+		opts := servers.CreateOpts{
+			Name: spec.Name, FlavorRef: spec.FlavorID, ImageRef: spec.ImageID, AvailabilityZone: spec.AvailabilityZone,
+		}
+		opts.Metadata, opts.Tags = c.config.marked(spec.Metadata, spec.Tags)
+		if len(spec.UserData) > 0 {
+			opts.UserData = []byte(userData) // gophercloud leaves alone what looks like base64, as a script may
+		}
+		opts.Networks = "none"
+		if len(spec.Networks) > 0 {
+			networks := make([]servers.Network, len(spec.Networks))
+			for i, id := range spec.Networks {
+				networks[i].UUID = id
+			}
+			opts.Networks = networks
+		}
+		var answer struct {
+			ID string `json:"id"`
+		}
+		if err := servers.Create(ctx, c.compute, opts, nil).ExtractIntoStructPtr(&answer, "server"); err != nil {
+			return err
+		}
+		if answer.ID == "" {
+			return errors.New("the cloud took it and gave no ID; look for the server by its name")
+		}
+		made = Server{ID: answer.ID, Name: spec.Name, Status: "BUILD", Metadata: opts.Metadata, Tags: opts.Tags}
+		return nil
+	}, userData, string(spec.UserData))
+	return made, err
+}
+
+// Server is a server as it is now; ErrNotFound when it is gone.
+func (c *Cloud) Server(ctx context.Context, id string) (Server, error) {
+	var answer struct {
+		Server Server `json:"server"`
+	}
+	err := c.withServer(ctx, "reading server", id, func(ctx context.Context, address string) error {
+		_, err := c.compute.Get(ctx, address, &answer, nil)
+		return err
+	})
+	return answer.Server, err
+}
+
+// Filter says which servers. All that is set must fit; the zero Filter is all servers of the project.
+type Filter struct {
+	Name         string            // exactly
+	Status       string            // such as ACTIVE
+	Metadata     map[string]string // the server has all of these
+	Tags         []string          // the server has all of these
+	AllProjects  bool              // administrators only
+	ChangesSince time.Time         // not zero: only those that changed since, deleted ones included (status DELETED)
+}
+
+// Servers lists servers, all pages of them. What Nova overlooks in a filter is filtered here, so that the answer is the same
+// for administrators and others, whose filters by metadata Nova ignores.
+func (c *Cloud) Servers(ctx context.Context, filter Filter) ([]Server, error) {
+	type page struct {
+		Servers []Server           `json:"servers"`
+		Links   []gophercloud.Link `json:"servers_links"`
+	}
+	var all []Server
+	err := c.call(ctx, "listing servers", "", func(ctx context.Context) error {
+		query, err := filter.query()
+		if err != nil {
+			return err
+		}
+		return eachPage(ctx, c.compute, c.compute.ServiceURL("servers", "detail"), query, func(p page) (string, error) {
+			for _, s := range p.Servers {
+				if filter.matches(s) {
+					all = append(all, s)
+				}
+			}
+			return gophercloud.ExtractNextURL(p.Links)
+		})
+	})
+	if err != nil {
+		return nil, err // not half of them
+	}
+	return all, nil
+}
+
+// plain is what means itself in a regular expression: from 2.75 on, Nova refuses filters that are none.
+var plain = regexp.MustCompile(`^[A-Za-z0-9 _:=@-]*$`)
+
+func (f Filter) query() (url.Values, error) {
+	q := url.Values{}
+	if f.Name != "" {
+		q.Set("name", "^"+regexp.QuoteMeta(f.Name)+"$")
+	}
+	if f.Status != "" {
+		q.Set("status", f.Status)
+	}
+	if len(f.Metadata) > 0 {
+		simple := true
+		for key, value := range f.Metadata {
+			simple = simple && plain.MatchString(key) && plain.MatchString(value)
+		}
+		if simple {
+			text, err := json.Marshal(f.Metadata)
+			if err != nil {
+				return nil, fmt.Errorf("writing the metadata to look for: %w", err)
+			}
+			q.Set("metadata", string(text))
+		}
+	}
+	for _, tag := range f.Tags {
+		if err := checkTag(tag); err != nil {
+			return nil, err
+		}
+	}
+	if len(f.Tags) > 0 {
+		q.Set("tags", strings.Join(f.Tags, ","))
+	}
+	if f.AllProjects {
+		q.Set("all_tenants", "true")
+	}
+	if !f.ChangesSince.IsZero() {
+		q.Set("changes-since", f.ChangesSince.UTC().Format(time.RFC3339))
+	}
+	return q, nil
+}
+
+func (f Filter) matches(s Server) bool {
+	if f.Name != "" && s.Name != f.Name || f.Status != "" && !strings.EqualFold(s.Status, f.Status) {
+		return false
+	}
+	for key, value := range f.Metadata {
+		if has, ok := s.Metadata[key]; !ok || has != value {
+			return false
+		}
+	}
+	for _, tag := range f.Tags {
+		if !slices.Contains(s.Tags, tag) {
+			return false
+		}
+	}
+	return true
+}
+
+// DeleteServer removes a server. Nova takes a while for it: Server says ErrNotFound when it is done. A server that is gone
+// already is fine.
+func (c *Cloud) DeleteServer(ctx context.Context, id string) error {
+	return c.withServer(ctx, "deleting server", id, func(ctx context.Context, address string) error {
+		_, err := c.compute.Delete(ctx, address, nil)
+		return goneIsFine(err)
+	})
+}
+
+// StartServer boots a server that is stopped; one that runs is ErrConflict.
+func (c *Cloud) StartServer(ctx context.Context, id string) error {
+	return c.act(ctx, "starting server", id, map[string]any{"os-start": nil})
+}
+
+// StopServer shuts a server down; one that does not run is ErrConflict.
+func (c *Cloud) StopServer(ctx context.Context, id string) error {
+	return c.act(ctx, "stopping server", id, map[string]any{"os-stop": nil})
+}
+
+// RebootServer cuts a server's power and boots it: a desktop that hangs does not listen to anything gentler.
+func (c *Cloud) RebootServer(ctx context.Context, id string) error {
+	return c.act(ctx, "rebooting server", id, map[string]any{"reboot": map[string]string{"type": "HARD"}})
+}
+
+func (c *Cloud) act(ctx context.Context, op, id string, action map[string]any) error {
+	return c.withServer(ctx, op, id, func(ctx context.Context, address string) error {
+		_, err := c.compute.Post(ctx, address+"/action", action, nil, nil)
+		return err
+	})
+}
+
+func (c *Cloud) withServer(ctx context.Context, op, id string, f func(ctx context.Context, address string) error) error {
+	return c.call(ctx, op, id, func(ctx context.Context) error {
+		server, err := segment("the server's ID", id)
+		if err != nil {
+			return err
+		}
+		return f(ctx, c.compute.ServiceURL("servers", server))
+	})
+}
