@@ -16,12 +16,19 @@ type Want struct {
 	Key     string // of the binding
 }
 
+// Allocation is a desktop that a login has got.
+type Allocation struct {
+	Desktop
+	Fresh bool // it was bound only now: nobody has used it
+}
+
 // Allocate gives a login its desktop: the one that its key is bound to, else a ready one of the pool, which is bound from
 // now on. A bound desktop that is broken or drained is given up for another one. The session that the desktop had before
 // ends. ErrPoolEmpty means that nothing was changed and no desktop is ready.
-func (s *Store) Allocate(ctx context.Context, w Want, now time.Time) (Desktop, error) {
-	var given Desktop
+func (s *Store) Allocate(ctx context.Context, w Want, now time.Time) (Allocation, error) {
+	var given Allocation
 	err := s.transact(ctx, func(tx *transaction) error {
+		fresh := false
 		d, err := tx.bound(w)
 		if errors.Is(err, ErrNotFound) || err == nil && (d.Draining || d.State != Assigned) {
 			if err == nil {
@@ -29,16 +36,17 @@ func (s *Store) Allocate(ctx context.Context, w Want, now time.Time) (Desktop, e
 					return err
 				}
 			}
+			fresh = true
 			d, err = tx.take(w, now)
 		}
 		if err != nil {
 			return err
 		}
-		given = d
+		given = Allocation{Desktop: d, Fresh: fresh}
 		return tx.begin(w.Session, d.ID)
 	})
 	if err != nil {
-		return Desktop{}, fmt.Errorf("allocating a desktop of pool %s: %w", w.Pool, err)
+		return Allocation{}, fmt.Errorf("allocating a desktop of pool %s: %w", w.Pool, err)
 	}
 	return given, nil
 }

@@ -144,23 +144,24 @@ func (s *Store) Desktops(ctx context.Context, pool string, state State) ([]Deskt
 	return collect(rows, scanDesktop, "the desktops")
 }
 
-// Count is how many desktops of a pool are in a state.
+// Count is how many desktops are in a state.
 type Count struct {
-	Pool     string
 	State    State
 	Draining bool
+	Outdated bool // built from another specification
 	Desktops int
 }
 
-// Counts counts the desktops of all pools.
-func (s *Store) Counts(ctx context.Context) ([]Count, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT pool, state, draining, COUNT(*) FROM desktops GROUP BY pool, state, draining`)
+// Counts counts the desktops of a pool with a specification.
+func (s *Store) Counts(ctx context.Context, pool, spec string) ([]Count, error) {
+	rows, err := s.db.QueryContext(ctx, s.query(`SELECT state, draining, spec <> $2 AS outdated, COUNT(*) FROM desktops
+		WHERE pool = $1 GROUP BY state, draining, outdated ORDER BY state, draining, outdated`), pool, spec)
 	if err != nil {
 		return nil, fmt.Errorf("counting the desktops: %w", err)
 	}
 	return collect(rows, func(row interface{ Scan(...any) error }) (Count, error) {
 		var c Count
-		err := row.Scan(&c.Pool, &c.State, &c.Draining, &c.Desktops)
+		err := row.Scan(&c.State, &c.Draining, &c.Outdated, &c.Desktops)
 		return c, err
 	}, "the counts")
 }

@@ -22,7 +22,7 @@ var schema = []string{
 		created   BIGINT NOT NULL,
 		ready     BIGINT NOT NULL,
 		changed   BIGINT NOT NULL)`,
-	`CREATE INDEX IF NOT EXISTS desktops_by_state ON desktops (pool, state, ready)`,
+	`CREATE INDEX IF NOT EXISTS desktops_by_state ON desktops (pool, state, ready, draining, spec)`,
 	`CREATE TABLE IF NOT EXISTS bindings (
 		pool       TEXT NOT NULL,
 		kind       TEXT NOT NULL,

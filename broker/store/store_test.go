@@ -80,8 +80,9 @@ func TestAllocate(t *testing.T) {
 
 		ada, err := s.Allocate(t.Context(), want("s1", "ada", store.BindUser), noon)
 		require.NoError(t, err)
+		require.True(t, ada.Fresh)
 		require.Equal(t, store.Desktop{ID: "d1", Pool: "standard", Spec: "spec", ServerID: "server-d1", State: store.Assigned,
-			Created: noon, Ready: noon, Changed: noon}, ada)
+			Created: noon, Ready: noon, Changed: noon}, ada.Desktop)
 		bob, err := s.Allocate(t.Context(), want("s2", "bob", store.BindUser), noon)
 		require.NoError(t, err)
 		require.Equal(t, "d2", bob.ID)
@@ -90,6 +91,7 @@ func TestAllocate(t *testing.T) {
 		again, err := s.Allocate(t.Context(), want("s3", "ada", store.BindUser), noon)
 		require.NoError(t, err)
 		require.Equal(t, "d1", again.ID)
+		require.False(t, again.Fresh)
 		_, err = s.Session(t.Context(), "s1")
 		require.ErrorIs(t, err, store.ErrNotFound)
 		session, err := s.Session(t.Context(), "s3")
@@ -235,9 +237,9 @@ func TestLimitOfAPool(t *testing.T) {
 		n, err = s.AddDesktops(t.Context(), "standard", "spec", 2, []string{"e"}, noon)
 		require.NoError(t, err)
 		require.Zero(t, n)
-		counts, err := s.Counts(t.Context())
+		counts, err := s.Counts(t.Context(), "standard", "spec")
 		require.NoError(t, err)
-		require.Equal(t, []store.Count{{Pool: "standard", State: store.Building, Desktops: 3}}, counts)
+		require.Equal(t, []store.Count{{State: store.Building, Desktops: 3}}, counts)
 	})
 }
 
