@@ -1,0 +1,250 @@
+// Package pool keeps desktops ready, so that nobody waits for one to boot: it builds new ones in the background, checks
+// those there are, replaces the broken ones and deletes what is no longer wanted.
+//
+// What it knows is in the store, so that a broker that was killed goes on where it was: a desktop is recorded before the
+// cloud is asked for it, and forgotten only when the cloud says that it is gone. A server of the broker's that no record
+// knows is deleted.
+package pool
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/deskstorm/deskstorm/broker/store"
+)
+
+// Goal is what the service promises for a new desktop, and for the replacement of a broken one.
+const Goal = 5 * time.Minute
+
+// settle is the shortest time between two looks at the counts: logins come by the hundred.
+const settle = 50 * time.Millisecond
+
+// retireEvery is how often what could not be deleted is tried again.
+const retireEvery = 5 * time.Second
+
+// Machines is what a pool needs of the cloud. Its methods may be called by many goroutines at once.
+type Machines interface {
+	// Build asks for a server. The desktop's id and its pool are written on it, for All.
+	Build(ctx context.Context, desktopID string, spec Spec) (serverID string, err error)
+	// State asks for one server. ErrGone says that there is none.
+	State(ctx context.Context, serverID string) (Machine, error)
+	// All lists the servers that carry this broker's and the pool's mark.
+	All(ctx context.Context, pool string) ([]Machine, error)
+	// Delete asks for a server's end. ErrGone, or nothing, says that there is none.
+	Delete(ctx context.Context, serverID string) error
+	// Answers says whether the desktop on a server takes connections.
+	Answers(ctx context.Context, m Machine) error
+}
+
+// ErrGone says that the cloud has no such server.
+var ErrGone = errors.New("the cloud has no such server")
+
+// Status is a server's, in Nova's words. Others than these exist.
+type Status string
+
+// The statuses that pools decide on.
+const (
+	Build  Status = "BUILD"
+	Active Status = "ACTIVE"
+	Failed Status = "ERROR"
+)
+
+// Machine is a server as the cloud sees it.
+type Machine struct {
+	ServerID  string
+	Name      string
+	DesktopID string // which the broker wrote on it
+	Host      string // the compute node; may be empty
+	Status    Status
+	Fault     string // why it failed
+	Created   time.Time
+}
+
+// Pool keeps the desktops of one specification.
+type Pool struct {
+	spec     Spec
+	store    *store.Store
+	machines Machines
+	log      *slog.Logger
+	metrics  *Metrics
+
+	kicked chan struct{} // something has changed
+	work   sync.WaitGroup
+
+	mu       sync.Mutex
+	boots    int                 // in progress
+	failures int                 // of builds, one after another
+	trouble  error               // of the last of them
+	pause    time.Time           // no build before, because of them
+	retiring map[string]struct{} // desktops whose end is in progress
+	broken   []time.Time         // when desktops broke whose replacement is not ready yet, the oldest first
+
+	condemned []time.Time // when desktops were given up lately because their consoles did not answer
+	queue     queue
+}
+
+// New makes a pool that does nothing yet.
+func New(spec Spec, s *store.Store, machines Machines, log *slog.Logger, m *Metrics) *Pool {
+	return &Pool{spec: spec, store: s, machines: machines, log: log.With("pool", spec.Name), metrics: m,
+		kicked: make(chan struct{}, 1), retiring: map[string]struct{}{}}
+}
+
+// Spec is what the pool was made with.
+func (p *Pool) Spec() Spec { return p.spec }
+
+// Boots is how many desktops are being built now.
+func (p *Pool) Boots() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.boots
+}
+
+// Waiting is how many logins wait for a desktop now.
+func (p *Pool) Waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.queue.length()
+}
+
+// Trouble is why the pool's last build failed; nil if it did not. It is ErrCloud, or ErrBuildTimeout if the cloud takes
+// builds and does not finish them.
+func (p *Pool) Trouble() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trouble
+}
+
+// Kick tells the pool that its desktops have changed: one was handed out, or is to be deleted.
+func (p *Pool) Kick() {
+	select {
+	case p.kicked <- struct{}{}:
+	default: // it has been told
+	}
+}
+
+// Run keeps the pool until ctx ends, and returns when all work in progress has stopped.
+func (p *Pool) Run(ctx context.Context) {
+	defer p.work.Wait()
+	p.resume(ctx)
+	p.work.Go(func() { p.inspectAgainAndAgain(ctx) })
+	retry := time.NewTicker(retireEvery)
+	defer retry.Stop()
+	for ctx.Err() == nil {
+		if err := p.look(ctx); err != nil && ctx.Err() == nil {
+			p.log.Error("looking after the pool", "err", err)
+		}
+		rest := time.NewTimer(settle)
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+		}
+		select {
+		case <-p.kicked:
+		case <-retry.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// resume goes on with what an earlier broker was building.
+func (p *Pool) resume(ctx context.Context) {
+	building, err := p.store.Desktops(ctx, p.spec.Name, store.Building)
+	if err != nil {
+		p.log.Error("looking for builds of an earlier run", "err", err)
+		return
+	}
+	for _, d := range building {
+		if d.ServerID == "" {
+			// Whether the cloud was asked nobody knows. If it was, retire finds the server by its mark.
+			p.giveUp(ctx, d, causeUnknown, "the broker ended before the cloud answered")
+			continue
+		}
+		p.started()
+		p.work.Go(func() { p.build(ctx, d) })
+	}
+}
+
+// stock is how many desktops a pool has.
+type stock struct {
+	ready    int // of the specification
+	outdated int // ready too, but of another one
+	building int
+	deleting int
+	all      int
+}
+
+func (p *Pool) count(ctx context.Context) (stock, error) {
+	var n stock
+	counts, err := p.store.Counts(ctx, p.spec.Name, p.spec.ID())
+	for _, c := range counts {
+		n.all += c.Desktops
+		switch {
+		case c.State == store.Deleting:
+			n.deleting += c.Desktops
+		case c.State == store.Ready && c.Outdated:
+			n.outdated += c.Desktops
+		case c.State == store.Ready:
+			n.ready += c.Desktops
+		case c.State == store.Building && !c.Draining:
+			n.building += c.Desktops
+		}
+	}
+	return n, err
+}
+
+// look builds what is missing, deletes what is not wanted, and tells those who wait.
+func (p *Pool) look(ctx context.Context) error {
+	n, err := p.count(ctx)
+	if err != nil {
+		return err
+	}
+	if n.deleting > 0 {
+		if err := p.retireAll(ctx); err != nil {
+			return err
+		}
+	}
+	waiting := p.tellWaiting(n.ready + n.outdated)
+	return p.refill(ctx, waiting+p.spec.Ready-n.ready-n.building)
+}
+
+// tellWaiting lets as many logins try again as there are desktops, and returns how many wait.
+func (p *Pool) tellWaiting(ready int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue.tell(ready)
+	return p.queue.length()
+}
+
+// refill starts to build desktops, at most as many as may boot at once.
+func (p *Pool) refill(ctx context.Context, missing int) error {
+	now := time.Now()
+	p.mu.Lock()
+	n := min(missing, p.spec.Boots-p.boots)
+	if now.Before(p.pause) {
+		n = 0
+	}
+	p.mu.Unlock()
+	if n <= 0 {
+		return nil
+	}
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = uuid.NewString()
+	}
+	added, err := p.store.AddDesktops(ctx, p.spec.Name, p.spec.ID(), p.spec.Max, ids, now)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids[:added] {
+		p.started()
+		p.work.Go(func() {
+			p.build(ctx, store.Desktop{ID: id, Pool: p.spec.Name, State: store.Building, Created: now})
+		})
+	}
+	return nil
+}
