@@ -18,6 +18,8 @@ type Driver interface {
 	Login(context.Context, Login) (*Session, error)
 	// Console asks again where the desktop is, with a new ticket: the one of the login may have expired.
 	Console(context.Context, *Session) (Console, error)
+	// Renew makes the session last for another lease. A driver whose sessions have none does nothing.
+	Renew(context.Context, *Session) error
 	// Logout ends the session. What becomes of the desktop is the other side's decision. A session that has ended is fine.
 	Logout(context.Context, *Session) error
 	// Close drops what the driver keeps open. Sessions stay.
@@ -40,6 +42,14 @@ type Session struct {
 	Desktop Desktop
 	Console Console
 	Steps   []Timing // in their order; each step at most once
+
+	// Elapsed is all that the other side took, as it says itself: what its steps do not explain is its own work between
+	// them, and what the driver's caller measured beyond it is the network. 0: it did not say.
+	Elapsed time.Duration
+
+	// Lease is how long the session lasts unless Renew is called: a thin client that lost its power never logs out. 0: for
+	// good.
+	Lease time.Duration
 
 	Credential any // what the driver needs to log out; nobody else reads it
 }
@@ -107,10 +117,11 @@ const (
 // Error is a failed login or logout.
 type Error struct {
 	Class     Class
-	Step      Step   // empty: before the first one
-	Message   string // for people; no secrets
-	RequestID string // under which the other side's log has it; empty: it gave none
-	Err       error  // may be nil
+	Step      Step     // empty: before the first one
+	Message   string   // for people; no secrets
+	RequestID string   // under which the other side's log has it; empty: it gave none
+	Steps     []Timing // as far as it came, the step that failed included if its time is known
+	Err       error    // may be nil
 }
 
 func (e *Error) Error() string {

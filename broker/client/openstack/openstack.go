@@ -1,0 +1,322 @@
+// Package openstack is the driver for desktop clouds without a broker: the thin client asks Keystone and Nova itself.
+//
+// Such clouds patched Nova so that it knew seats. What the patch did inside Nova is done here from outside, with the rights
+// of a service account: find the server whose metadata names the seat, else take an idle one. The user's own part, a
+// password that Keystone checks against LDAP and a token that Nova accepts, is the user's.
+//
+// Servers take part by their metadata: deskstorm_desktop is "idle" or "taken", deskstorm_seat the seat whose desktop it is.
+package openstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/deskstorm/deskstorm/broker/client"
+	"github.com/deskstorm/deskstorm/broker/client/console"
+	"github.com/deskstorm/deskstorm/cloud"
+)
+
+// How servers are marked.
+const (
+	DesktopKey = "deskstorm_desktop" // metadata, Idle or Taken
+	SeatKey    = "deskstorm_seat"    // metadata
+	Idle       = "idle"
+	Taken      = "taken"
+	takenTag   = "deskstorm-taken"
+)
+
+const (
+	defaultBootTimeout = 5 * time.Minute
+	bootPoll           = 500 * time.Millisecond
+	releaseTimeout     = 10 * time.Second
+)
+
+// Config says which cloud.
+type Config struct {
+	Cloud       cloud.Config // with the credentials of the service account, an administrator
+	Domain      string       // the users' in Keystone; empty: the service account's
+	Consoles    func(service *cloud.Cloud) console.Finder
+	BootTimeout time.Duration // for a desktop that was shut down; 0: 5 minutes
+}
+
+// Driver is the way through Keystone and Nova.
+type Driver struct {
+	config   Config
+	service  *cloud.Cloud
+	consoles console.Finder
+}
+
+var _ client.Driver = (*Driver)(nil)
+
+// New logs the service account in.
+func New(ctx context.Context, config Config) (*Driver, error) {
+	service, err := cloud.Connect(ctx, config.Cloud)
+	if err != nil {
+		return nil, fmt.Errorf("logging in the service account: %w", err)
+	}
+	if config.BootTimeout == 0 {
+		config.BootTimeout = defaultBootTimeout
+	}
+	return &Driver{config: config, service: service, consoles: config.Consoles(service)}, nil
+}
+
+// Close does nothing: connections end by themselves.
+func (d *Driver) Close() error { return nil }
+
+// Renew does nothing: there are no leases.
+func (d *Driver) Renew(context.Context, *client.Session) error { return nil }
+
+// assignment is what a session remembers.
+type assignment struct {
+	server cloud.Server
+	ours   bool // an idle one that this login took, to be given back
+}
+
+// Login takes a user to the seat's desktop, or to an idle one.
+func (d *Driver) Login(ctx context.Context, l client.Login) (*client.Session, error) {
+	w := &watch{}
+	s, err := d.login(ctx, l, w)
+	steps := w.stop()
+	if err != nil {
+		e := classify(err, w.step)
+		e.Steps = steps
+		return nil, e
+	}
+	s.Steps = steps
+	return s, nil
+}
+
+func (d *Driver) login(ctx context.Context, l client.Login, w *watch) (*client.Session, error) {
+	w.begin(client.StepAuth)
+	user, err := cloud.Connect(ctx, d.config.Cloud.As(l.User, l.Password, d.config.Domain))
+	if err != nil {
+		return nil, err
+	}
+	w.begin(client.StepMatch)
+	own, found, err := d.seat(ctx, l.Seat)
+	if err != nil {
+		return nil, err
+	}
+	a := assignment{server: own}
+	if !found {
+		w.begin(client.StepAllocate)
+		if a, err = d.take(ctx, l.Seat); err != nil {
+			return nil, err
+		}
+	}
+	at, err := d.open(ctx, user, a.server, w)
+	if err != nil {
+		d.giveBack(ctx, a)
+		return nil, err
+	}
+	return &client.Session{ID: a.server.ID, Console: at, Credential: a,
+		Desktop: client.Desktop{ID: a.server.ID, Name: a.server.Name}}, nil
+}
+
+// seat finds the seat's own desktop.
+func (d *Driver) seat(ctx context.Context, seat string) (cloud.Server, bool, error) {
+	if seat == "" {
+		return cloud.Server{}, false, nil
+	}
+	all, err := d.service.Servers(ctx, cloud.Filter{AllProjects: true, Metadata: map[string]string{SeatKey: seat}})
+	if err != nil || len(all) == 0 {
+		return cloud.Server{}, false, err
+	}
+	return all[0], true, nil
+}
+
+// take takes an idle desktop. Nova has no operation that only one of two can win but adding a tag: who adds it first is
+// told so. The desktops are tried in a random order, so that many logins at once seldom meet.
+func (d *Driver) take(ctx context.Context, seat string) (assignment, error) {
+	idle, err := d.service.Servers(ctx, cloud.Filter{AllProjects: true, Metadata: map[string]string{DesktopKey: Idle}})
+	if err != nil {
+		return assignment{}, err
+	}
+	for _, i := range rand.Perm(len(idle)) {
+		s := idle[i]
+		if s.Status != "ACTIVE" && s.Status != "SHUTOFF" {
+			continue
+		}
+		first, err := d.service.TagServer(ctx, s.ID, takenTag)
+		switch {
+		case errors.Is(err, cloud.ErrNotFound):
+			continue
+		case err != nil:
+			return assignment{}, err
+		case !first:
+			continue
+		}
+		a := assignment{server: s, ours: true}
+		marks := map[string]string{DesktopKey: Taken}
+		if seat != "" {
+			marks[SeatKey] = seat
+		}
+		if err := d.service.SetServerMetadata(ctx, s.ID, marks); err != nil {
+			d.giveBack(ctx, a)
+			return assignment{}, err
+		}
+		return a, nil
+	}
+	return assignment{}, &client.Error{Class: client.PoolEmpty, Message: fmt.Sprintf("none of %d idle desktops could be taken", len(idle))}
+}
+
+// open starts the desktop if it was shut down, and finds its console. That the user may see the server is asked with the
+// user's own token.
+func (d *Driver) open(ctx context.Context, user *cloud.Cloud, s cloud.Server, w *watch) (client.Console, error) {
+	w.begin(client.StepBoot)
+	s, err := user.Server(ctx, s.ID)
+	switch {
+	case errors.Is(err, cloud.ErrNotFound):
+		return client.Console{}, &client.Error{Class: client.DesktopDied, Message: "the server is gone, or of a project that is not the user's", Err: err}
+	case errors.Is(err, cloud.ErrUnauthorized):
+		return client.Console{}, &client.Error{Class: client.TokenExpired, Message: "Nova does not take the user's token", Err: err}
+	case err != nil:
+		return client.Console{}, err
+	case s.Status == "SHUTOFF":
+		if err := d.start(ctx, s.ID); err != nil {
+			return client.Console{}, err
+		}
+	case s.Status != "ACTIVE":
+		return client.Console{}, &client.Error{Class: client.DesktopDied, Message: "the server is " + s.Status + ": " + s.Fault}
+	}
+	w.begin(client.StepConsole)
+	return d.console(ctx, s)
+}
+
+func (d *Driver) console(ctx context.Context, s cloud.Server) (client.Console, error) {
+	at, err := d.consoles.Find(ctx, console.Desktop{ServerID: s.ID, Name: s.Name, Host: s.Host})
+	var fromCloud *cloud.Error
+	switch {
+	case errors.Is(err, console.ErrNotRunning):
+		return at, &client.Error{Class: client.DesktopDied, Message: err.Error(), Err: err}
+	case err == nil, ctx.Err() != nil, errors.As(err, &fromCloud) && fromCloud.Status >= 500:
+		return at, err
+	}
+	return at, &client.Error{Class: client.ConsoleRefused, Message: err.Error(), Err: err}
+}
+
+// start starts a desktop and waits until Nova says that it runs.
+func (d *Driver) start(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, d.config.BootTimeout,
+		&client.Error{Class: client.BuildTimeout, Message: fmt.Sprintf("the desktop did not start within %v", d.config.BootTimeout)})
+	defer cancel()
+	if err := d.service.StartServer(ctx, id); err != nil && !errors.Is(err, cloud.ErrConflict) {
+		return err
+	}
+	for {
+		s, err := d.service.Server(ctx, id)
+		if err == nil && s.Status == "ACTIVE" {
+			return nil
+		}
+		if err == nil && s.Status == "ERROR" {
+			return &client.Error{Class: client.DesktopDied, Message: "the server is in error: " + s.Fault}
+		}
+		select {
+		case <-time.After(bootPoll):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Console asks again where the desktop is.
+func (d *Driver) Console(ctx context.Context, s *client.Session) (client.Console, error) {
+	a, ok := s.Credential.(assignment)
+	if !ok {
+		return client.Console{}, &client.Error{Class: client.SessionNotFound, Message: "it is not one of this driver's"}
+	}
+	at, err := d.console(ctx, a.server)
+	if err != nil {
+		return at, classify(err, client.StepConsole)
+	}
+	return at, nil
+}
+
+// Logout gives an idle desktop back. A seat's own stays the seat's.
+func (d *Driver) Logout(ctx context.Context, s *client.Session) error {
+	a, ok := s.Credential.(assignment)
+	if !ok || !a.ours {
+		return nil
+	}
+	if err := d.release(ctx, a.server.ID); err != nil {
+		return classify(err, "")
+	}
+	return nil
+}
+
+// giveBack releases what a failed login took.
+func (d *Driver) giveBack(ctx context.Context, a assignment) {
+	if !a.ours {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	// What cannot be given back stays the seat's, whose next login finds it.
+	_ = d.release(ctx, a.server.ID)
+}
+
+// release makes a desktop idle. The tag goes last: until then nobody else can take it.
+func (d *Driver) release(ctx context.Context, id string) error {
+	if err := d.service.DeleteServerMetadata(ctx, id, SeatKey); err != nil && !errors.Is(err, cloud.ErrNotFound) {
+		return err
+	}
+	err := d.service.SetServerMetadata(ctx, id, map[string]string{DesktopKey: Idle})
+	if errors.Is(err, cloud.ErrNotFound) {
+		return nil // the server is gone
+	}
+	if err != nil {
+		return err
+	}
+	return d.service.UntagServer(ctx, id, takenTag)
+}
+
+// classify finds an error's class. Keystone says 401 for a wrong password and for a locked account alike.
+func classify(err error, step client.Step) *client.Error {
+	var known *client.Error
+	if errors.As(err, &known) {
+		e := *known
+		if e.Step == "" {
+			e.Step = step
+		}
+		return &e
+	}
+	e := &client.Error{Class: client.CloudFailed, Step: step, Message: err.Error(), Err: err}
+	var fromCloud *cloud.Error
+	if errors.As(err, &fromCloud) {
+		e.RequestID = fromCloud.RequestID
+	}
+	switch {
+	case step == client.StepAuth && errors.Is(err, cloud.ErrUnauthorized):
+		e.Class = client.WrongPassword
+	case step == client.StepAuth && errors.Is(err, context.DeadlineExceeded):
+		e.Class = client.DirectorySlow
+	case step == client.StepAuth:
+		e.Class = client.DirectoryDown
+	case errors.Is(err, cloud.ErrUnauthorized):
+		e.Class = client.TokenExpired
+	}
+	return e
+}
+
+// watch measures the steps of a login, which follow each other.
+type watch struct {
+	steps []client.Timing
+	step  client.Step
+	since time.Time
+}
+
+func (w *watch) begin(step client.Step) {
+	w.stop()
+	w.step, w.since = step, time.Now()
+}
+
+func (w *watch) stop() []client.Timing {
+	if !w.since.IsZero() {
+		w.steps = append(w.steps, client.Timing{Step: w.step, Took: time.Since(w.since)})
+		w.since = time.Time{}
+	}
+	return w.steps
+}
