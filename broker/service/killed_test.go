@@ -90,7 +90,7 @@ const (
 )
 
 func killed(t *testing.T, dsn string) {
-	world := newWorld(t, dsn)
+	world := newWorld(t, dsn, nil)
 	random := rand.New(rand.NewPCG(1, 2))
 	broker := world.start()
 
@@ -134,7 +134,7 @@ func killed(t *testing.T, dsn string) {
 
 // world is what a broker lives in, which does not die with it.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	sim       *sim.Lab
 	directory *directory.Server
 	file, dsn string
@@ -145,14 +145,14 @@ type world struct {
 	users map[string]string // and the reverse
 }
 
-func newWorld(t *testing.T, dsn string) *world {
+func newWorld(t testing.TB, dsn string, servers []sim.ServerSeed) *world {
 	w := &world{t: t, dsn: dsn, owned: map[string]string{}, users: map[string]string{}}
 	content := directory.Callcenter(people)
 	var err error
 	w.directory, err = directory.Start(content)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.directory.Close()) })
-	w.sim, err = sim.Start(t.Context(), sim.Config{Boot: func(r *rand.Rand) time.Duration {
+	w.sim, err = sim.Start(t.Context(), sim.Config{Servers: servers, Hosts: make([]sim.Host, 4+len(servers)/100), Boot: func(r *rand.Rand) time.Duration {
 		return time.Duration(50+r.IntN(200)) * time.Millisecond
 	}})
 	require.NoError(t, err)
@@ -181,7 +181,7 @@ directory:
   user_base: %q
   group_base: %q
 pools:
-  - {name: own, flavor: desktop.small, image: desktop, networks: [desktops], ready: 2, max: 40, boots: 4, wait: 5s, check_every: 1s, after: keep}
+  - {name: own, flavor: desktop.small, image: desktop, networks: [desktops], ready: 2, max: 20000, boots: 4, wait: 5s, check_every: 1s, after: keep}
   - {name: shared, flavor: desktop.small, image: desktop, networks: [desktops], ready: 4, max: 20, boots: 4, wait: 5s, check_every: 1s, after: replace}
 allocators:
   - {name: sales, priority: 1, match: {group: [sales]}, pool: own, bind: user}

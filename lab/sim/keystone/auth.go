@@ -1,0 +1,263 @@
+package keystone
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/deskstorm/deskstorm/lab/sim/service"
+)
+
+// timeFormat has microseconds, as Keystone writes times.
+const timeFormat = "2006-01-02T15:04:05.000000Z"
+
+type reference struct {
+	ID     string     `json:"id"`
+	Name   string     `json:"name"`
+	Domain *reference `json:"domain"`
+}
+
+type authRequest struct {
+	Auth *struct {
+		Identity *struct {
+			Methods  []string `json:"methods"`
+			Password *struct {
+				User *struct {
+					reference
+					Password *string `json:"password"`
+				} `json:"user"`
+			} `json:"password"`
+			Token *struct {
+				ID string `json:"id"`
+			} `json:"token"`
+			ApplicationCredential *struct {
+				ID     string     `json:"id"`
+				Name   string     `json:"name"`
+				Secret string     `json:"secret"`
+				User   *reference `json:"user"`
+			} `json:"application_credential"`
+		} `json:"identity"`
+		Scope json.RawMessage `json:"scope"`
+	} `json:"auth"`
+}
+
+type scope struct {
+	Project *reference      `json:"project"`
+	Domain  json.RawMessage `json:"domain"`
+	System  json.RawMessage `json:"system"`
+}
+
+// refusal is an answer of 401; its text is for insecure_debug.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// malformed is an answer of 400.
+type malformed struct{ attribute, target string }
+
+func (m malformed) Error() string { return m.attribute + " is missing in " + m.target }
+
+func (k *Keystone) issueToken(w http.ResponseWriter, r *http.Request) {
+	t, err := k.authenticate(r)
+	if err != nil {
+		var bad malformed
+		var no refusal
+		switch {
+		case errors.As(err, &bad):
+			k.badRequest(w, r, bad.attribute, bad.target)
+		case errors.As(err, &no):
+			k.refuse(w, r, string(no))
+		default:
+			// Why is in Keystone's log only.
+			k.Fail(w, r, http.StatusInternalServerError, sayUnexpected)
+		}
+		return
+	}
+	k.issue(t)
+	w.Header().Set("X-Subject-Token", t.id)
+	k.writeToken(w, http.StatusCreated, t, !r.URL.Query().Has("nocatalog"))
+}
+
+func (k *Keystone) authenticate(r *http.Request) (*token, error) {
+	var request authRequest
+	if err := service.ReadJSON(r, &request); err != nil || request.Auth == nil {
+		return nil, malformed{"auth", "request body"}
+	}
+	identity := request.Auth.Identity
+	if identity == nil || len(identity.Methods) != 1 {
+		return nil, malformed{"identity", "auth"}
+	}
+	t := &token{methods: identity.Methods}
+	var err error
+	switch method := identity.Methods[0]; {
+	case method == "password" && identity.Password != nil && identity.Password.User != nil:
+		u := identity.Password.User
+		if u.Password == nil {
+			return nil, malformed{"password", "user"}
+		}
+		t.user, err = k.checkPassword(r.Context(), u.reference, *u.Password)
+	case method == "token" && identity.Token != nil:
+		before := k.valid(identity.Token.ID)
+		if before == nil {
+			return nil, refusal(sayNoToken)
+		}
+		// A token got with a token ends with it.
+		t.user, t.expires = before.user, before.expires
+	case method == "application_credential" && identity.ApplicationCredential != nil:
+		c := identity.ApplicationCredential
+		t.credential, err = k.checkCredential(c.ID, c.Name, c.Secret, c.User)
+		if err != nil {
+			return nil, err
+		}
+		if len(request.Auth.Scope) > 0 {
+			return nil, refusal("Error authenticating with application credential: Application credentials cannot request a scope.")
+		}
+		t.user, t.project, t.roles = t.credential.user, t.credential.project, t.credential.roles
+		return t, nil
+	case method == "password" || method == "token" || method == "application_credential":
+		return nil, malformed{method, "identity"}
+	default:
+		return nil, refusal("Attempted to authenticate with an unsupported method.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t, k.applyScope(t, request.Auth.Scope)
+}
+
+func (k *Keystone) checkPassword(ctx context.Context, ref reference, password string) (*user, error) {
+	domain, name := "", ref.Name
+	if ref.ID != "" {
+		u := k.userByID(ref.ID)
+		if u == nil {
+			return nil, refusal("Could not find user: " + ref.ID + ".")
+		}
+		domain, name = u.domain, u.name
+	} else if ref.Name == "" {
+		return nil, malformed{"id or name", "user"}
+	} else if domain = domainID(ref.Domain); domain == "" {
+		if ref.Domain == nil {
+			return nil, malformed{"domain", "user"}
+		}
+		return nil, refusal("Could not find domain: " + ref.Domain.ID + ref.Domain.Name + ".")
+	}
+	if domain == defaultDomainID {
+		u := k.userByName(domain, name)
+		if u == nil || subtle.ConstantTimeCompare([]byte(u.password), []byte(password)) != 1 {
+			return nil, refusal("Invalid username or password")
+		}
+		return u, nil
+	}
+	if k.config.Users == nil {
+		return nil, refusal("Invalid username or password")
+	}
+	found, err := k.config.Users.Check(ctx, UsersDomain, name, password)
+	switch {
+	case errors.Is(err, ErrWrongPassword):
+		return nil, refusal("Invalid username or password")
+	case errors.Is(err, ErrLocked):
+		return nil, refusal("The account is locked for user: " + publicID(domain, name) + ".")
+	case err != nil:
+		return nil, err
+	}
+	if found.Name == "" {
+		found.Name = name
+	}
+	return k.rememberUser(domain, found, ""), nil
+}
+
+// applyScope gives a token its project, if the request wants one and the user has a role there.
+func (k *Keystone) applyScope(t *token, raw json.RawMessage) error {
+	if len(raw) == 0 || string(raw) == `"unscoped"` || string(raw) == "null" {
+		return nil
+	}
+	var s scope
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return malformed{"project, domain or system", "scope"}
+	}
+	if s.Project == nil {
+		if s.Domain == nil && s.System == nil {
+			return malformed{"project, domain or system", "scope"}
+		}
+		return refusal("User " + t.user.id + " has no access to the domain or system")
+	}
+	p := k.findProject(*s.Project)
+	if p == nil {
+		return refusal("Could not find project: " + s.Project.ID + s.Project.Name + ".")
+	}
+	t.roles = t.user.roles[p.Name]
+	if len(t.roles) == 0 {
+		return refusal("User " + t.user.id + " has no access to project " + p.ID)
+	}
+	t.project = p
+	return nil
+}
+
+type tokenView struct {
+	Methods   []string `json:"methods"`
+	User      userRef  `json:"user"`
+	AuditIDs  []string `json:"audit_ids"`
+	ExpiresAt string   `json:"expires_at"`
+	IssuedAt  string   `json:"issued_at"`
+
+	Project    *projectRef     `json:"project,omitempty"`
+	IsDomain   *bool           `json:"is_domain,omitempty"`
+	Roles      []roleRef       `json:"roles,omitempty"`
+	Catalog    json.RawMessage `json:"catalog,omitempty"`
+	Credential *credentialRef  `json:"application_credential,omitempty"`
+}
+
+type nameRef struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+type roleRef = nameRef
+
+type userRef struct {
+	Domain  nameRef `json:"domain"`
+	ID      string  `json:"id"`
+	Name    string  `json:"name"`
+	Expires *string `json:"password_expires_at"` // never
+}
+
+type projectRef struct {
+	Domain nameRef `json:"domain"`
+	ID     string  `json:"id"`
+	Name   string  `json:"name"`
+}
+
+type credentialRef struct {
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	Restricted bool   `json:"restricted"`
+}
+
+func (k *Keystone) writeToken(w http.ResponseWriter, status int, t *token, catalog bool) {
+	v := tokenView{
+		Methods:   t.methods,
+		User:      userRef{Domain: domainRef(t.user.domain), ID: t.user.id, Name: t.user.name},
+		AuditIDs:  []string{t.auditID},
+		ExpiresAt: formatTime(t.expires),
+		IssuedAt:  formatTime(t.issued),
+	}
+	if t.project != nil {
+		v.Project = &projectRef{Domain: domainRef(t.project.DomainID), ID: t.project.ID, Name: t.project.Name}
+		v.IsDomain = new(bool)
+		for _, name := range t.roles {
+			v.Roles = append(v.Roles, roleRef{ID: stableID("role", name), Name: name})
+		}
+		if catalog {
+			v.Catalog = k.catalog
+		}
+	}
+	if c := t.credential; c != nil {
+		v.Credential = &credentialRef{ID: c.id, Name: c.name, Restricted: true}
+	}
+	service.WriteJSON(w, status, map[string]any{"token": v})
+}
+
+func formatTime(t time.Time) string { return t.UTC().Format(timeFormat) }

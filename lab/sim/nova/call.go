@@ -1,0 +1,191 @@
+package nova
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/deskstorm/deskstorm/lab/sim/service"
+)
+
+const (
+	versionHeader      = "OpenStack-API-Version"
+	olderVersionHeader = "X-OpenStack-Nova-API-Version"
+)
+
+var minVersion = service.Version{Major: 2, Minor: 1}
+
+// call is a request with a valid token and the microversion that it is answered in.
+type call struct {
+	w http.ResponseWriter
+	*http.Request
+	caller    *service.Caller
+	version   service.Version
+	requestID string
+}
+
+func (c *call) atLeast(minor int) bool { return c.version.Minor >= minor }
+
+func (c *call) answer(status int, v any) { service.WriteJSON(c.w, status, v) }
+
+func (c *call) fail(status int, message string) { writeFault(c.w, status, message) }
+
+func (c *call) notFound() { c.fail(http.StatusNotFound, "The resource could not be found.") }
+
+func (c *call) forbidden(policy string) {
+	c.fail(http.StatusForbidden, "Policy doesn't allow os_compute_api:"+policy+" to be performed.")
+}
+
+// read reads the request's body; it answers 400 and returns false if it is none.
+func (c *call) read(v any) bool {
+	if err := service.ReadJSON(c.Request, v); err != nil {
+		c.fail(http.StatusBadRequest, "Malformed request body")
+		return false
+	}
+	return true
+}
+
+// failed answers with an error: problems are answers, what else is wrong is Nova's fault. It tells whether there was one.
+func (c *call) failed(err error) bool {
+	if err == nil {
+		return false
+	}
+	var p problem
+	if errors.As(err, &p) {
+		c.fail(p.status, p.message)
+	} else {
+		c.fail(http.StatusInternalServerError, "Unexpected API Error. Please report this at http://bugs.launchpad.net/nova/ "+
+			"and attach the Nova API log if possible.\n"+err.Error())
+	}
+	return true
+}
+
+// problem is an error of the client's.
+type problem struct {
+	status  int
+	message string
+}
+
+func (p problem) Error() string { return p.message }
+
+func badRequest(message string) error { return problem{http.StatusBadRequest, message} }
+
+func invalidField(field, value, why string) error {
+	return badRequest("Invalid input for field/attribute " + field + ". Value: " + value + ". " + why)
+}
+
+// faultNames are wsgi.Fault's.
+var faultNames = map[int]string{
+	400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod", 409: "conflictingRequest",
+	413: "overLimit", 415: "badMediaType", 429: "overLimit", 501: "notImplemented", 503: "serviceUnavailable",
+}
+
+func writeFault(w http.ResponseWriter, status int, message string) {
+	name, ok := faultNames[status]
+	if !ok {
+		name = "computeFault"
+	}
+	body := map[string]any{"code": status, "message": message}
+	if after := w.Header().Get("Retry-After"); after != "" {
+		body["retryAfter"] = after
+	}
+	service.WriteJSON(w, status, map[string]any{name: body})
+}
+
+// Fail answers in Nova's form.
+func (n *Nova) Fail(w http.ResponseWriter, _ *http.Request, status int, message string) {
+	writeFault(w, status, message)
+}
+
+// authorized lets valid tokens with a project in and finds the microversion; below 2.minor there is no such thing.
+func (n *Nova) authorized(minor int, h func(*call)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id := "req-" + uuid.NewString()
+		header := w.Header()
+		header.Set("X-Compute-Request-Id", id)
+		header.Set("X-Openstack-Request-Id", id)
+		caller := n.config.Tokens.Caller(r.Header.Get("X-Auth-Token"))
+		if caller == nil {
+			service.Unauthorized(w, n.config.Identity)
+			return
+		}
+		c := &call{w, r, caller, minVersion, id}
+		switch asked := service.RequestedVersion(r.Header, "compute", olderVersionHeader); asked {
+		case "":
+		case "latest":
+			c.version = n.maxVersion
+		default:
+			v, err := service.ParseVersion(asked)
+			if err != nil {
+				c.fail(http.StatusBadRequest, "API Version String "+asked+" is of invalid format. Must be of format MajorNum.MinorNum.")
+				return
+			}
+			if !v.AtLeast(minVersion) || !n.maxVersion.AtLeast(v) {
+				c.fail(http.StatusNotAcceptable, "Version "+asked+" is not supported by the API. Minimum is "+minVersion.String()+
+					" and maximum is "+n.maxVersion.String()+".")
+				return
+			}
+			c.version = v
+		}
+		version := c.version.String()
+		header[versionHeaderKey] = []string{"compute " + version}
+		header[olderVersionHeaderKey] = []string{version}
+		header["Vary"] = []string{versionHeader, olderVersionHeader}
+		if caller.ProjectID == "" {
+			c.forbidden("servers") // a token without scope has no roles
+			return
+		}
+		if !c.atLeast(minor) {
+			c.notFound()
+			return
+		}
+		h(c)
+	}
+}
+
+// The keys of http.Header, canonical once and for all.
+var (
+	versionHeaderKey      = http.CanonicalHeaderKey(versionHeader)
+	olderVersionHeaderKey = http.CanonicalHeaderKey(olderVersionHeader)
+)
+
+// maxPage is nova.conf's max_limit.
+const maxPage = 1000
+
+// page is the part of a list that a request asks for.
+type page struct {
+	limit  int
+	marker string
+}
+
+func (c *call) page() (page, error) {
+	p := page{limit: maxPage}
+	q := c.URL.Query()
+	if q.Has("limit") {
+		limit, err := strconv.Atoi(q.Get("limit"))
+		if err != nil || limit < 0 {
+			return p, badRequest("Invalid input for query parameters limit. Value: " + q.Get("limit") + ". '" + q.Get("limit") +
+				"' does not match '^[0-9]*$'")
+		}
+		p.limit = min(limit, maxPage)
+	}
+	p.marker = q.Get("marker")
+	return p, nil
+}
+
+// next is the links of a list that may go on after its last item.
+func (n *Nova) next(c *call, p page, items int, path, lastID string) []link {
+	if p.limit == 0 || items != p.limit {
+		return nil
+	}
+	q := c.URL.Query()
+	q.Set("marker", lastID)
+	return []link{{Rel: "next", Href: n.config.URL + "/v2.1/" + path + "?" + q.Encode()}}
+}
+
+type link struct {
+	Rel  string `json:"rel"`
+	Href string `json:"href"`
+}

@@ -1,0 +1,229 @@
+// Package nova is an embedded OpenStack Compute API v2.1 for tests: flavors, servers with their life, consoles, metadata, tags,
+// hypervisors, services, limits and instance actions, with microversions up to 2.93, the last of release Zed, or to 2.99, the
+// first with spice-direct. Servers are accepted at once, scheduled and built in the background: Placement decides whether a
+// host has room, Neutron gives them their ports, and the embedding program their desktops.
+//
+// Where the answers' forms and the rules of the API matter to clients they are Nova's. It is simpler in this: no volumes, key
+// pairs, security groups, aggregates, server groups, resize, migration, pause, suspend, shelve, rescue and locks; one cell and
+// availability zone; deleted servers are forgotten (changes-since does not list them); a console of a server that does not run is
+// refused with 409; policies are two roles, administrator and member.
+package nova
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/deskstorm/deskstorm/lab/sim/glance"
+	"github.com/deskstorm/deskstorm/lab/sim/neutron"
+	"github.com/deskstorm/deskstorm/lab/sim/placement"
+	"github.com/deskstorm/deskstorm/lab/sim/service"
+)
+
+// Console is where a desktop's SPICE server listens.
+type Console struct {
+	Host    string
+	Port    int // 0: not in the clear
+	TLSPort int // 0: not over TLS
+}
+
+// Desktops runs what servers are. Its methods may be called by many goroutines at once, but not for one server.
+type Desktops interface {
+	// Boot starts a server's desktop and returns when its SPICE server listens. The context bounds the start only.
+	Boot(ctx context.Context, serverID string) (Console, error)
+	// Shutdown ends a desktop. One that is not there is fine.
+	Shutdown(serverID string)
+	// Kill ends a desktop's SPICE server as a crash would: what holds it stays until Shutdown. It tells whether there was one.
+	Kill(serverID string) bool
+}
+
+// Host is a hypervisor. Its id is that of its resource provider.
+type Host struct{ ID, Name string }
+
+// Flavor is a size of servers.
+type Flavor struct {
+	ID, Name string
+	VCPUs    int
+	RAM      int // MB
+	Disk     int // GB
+	Specs    map[string]string
+}
+
+// Quota is how much each project may have at once; 0 is no limit.
+type Quota struct{ Instances, Cores, RAM int } // RAM in MB
+
+// Config is how a Nova begins.
+type Config struct {
+	URL      string // its own, without /v2.1
+	Tokens   service.Tokens
+	Identity string // Keystone's URL, for answers of 401
+
+	Placement *placement.Placement
+	Neutron   *neutron.Neutron
+	Glance    *glance.Glance
+	Desktops  Desktops
+
+	Hosts   []Host
+	Flavors []Flavor
+	Quota   Quota
+	// Boot is how long a server takes from being scheduled, and having got a place among its host's concurrent boots, until its
+	// desktop is started. It is asked once a boot, with random numbers that are the same in every run of the same Seed.
+	Boot func(*rand.Rand) time.Duration
+	Seed uint64
+	// BootsPerHost is how many servers may boot on a host at once; 0 is no limit.
+	BootsPerHost int
+	// SpiceDirect offers microversions up to 2.99, and consoles of type spice-direct.
+	SpiceDirect bool
+	// MetadataFilter lets administrators list servers by ?metadata={"key":"value"}. Nova itself refuses that with 400 and ignores
+	// it for others; clouds with a patched Nova have it.
+	MetadataFilter bool
+	Now            func() time.Time
+}
+
+// Nova is a Compute API. Its methods may be called by many goroutines at once.
+type Nova struct {
+	config     Config
+	router     *service.Router
+	maxVersion service.Version
+	ctx        context.Context
+	stop       context.CancelFunc
+	work       sync.WaitGroup
+
+	randomMu sync.Mutex
+	random   *rand.Rand
+
+	mu       sync.RWMutex
+	closed   bool
+	servers  map[string]*server
+	order    []*server // all, oldest first
+	sequence int
+	projects map[string]*project
+	hosts    []*host
+	hostByID map[string]*host
+	flavors  map[string]*Flavor
+	lost     int // how many of the next servers are never built; -1: all
+	refusals []*refusal
+	consoles consoleTokens
+}
+
+type project struct {
+	servers []*server // oldest first
+	used    Quota
+}
+
+type host struct {
+	Host
+	number  int // Nova's ids before UUIDs
+	boots   chan struct{}
+	servers map[string]*server
+}
+
+// New makes a Nova.
+func New(c Config) (*Nova, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Boot == nil {
+		c.Boot = func(*rand.Rand) time.Duration { return 0 }
+	}
+	if c.Placement == nil || c.Neutron == nil || c.Glance == nil || c.Desktops == nil || c.Tokens == nil {
+		return nil, errors.New("Nova needs Placement, Neutron, Glance, Desktops and Tokens")
+	}
+	c.URL = strings.TrimSuffix(c.URL, "/")
+	n := &Nova{
+		config: c, maxVersion: service.Version{Major: 2, Minor: 93},
+		random:  rand.New(rand.NewPCG(c.Seed, 0)),
+		servers: map[string]*server{}, projects: map[string]*project{}, hostByID: map[string]*host{}, flavors: map[string]*Flavor{},
+		consoles: consoleTokens{byToken: map[string]consoleToken{}},
+	}
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	if c.SpiceDirect {
+		n.maxVersion.Minor = 99
+	}
+	for i, given := range c.Hosts {
+		h := &host{Host: given, number: i + 1, servers: map[string]*server{}}
+		if c.BootsPerHost > 0 {
+			h.boots = make(chan struct{}, c.BootsPerHost)
+		}
+		n.hosts, n.hostByID[h.ID] = append(n.hosts, h), h
+	}
+	for i := range c.Flavors {
+		f := &c.Flavors[i]
+		if f.VCPUs < 1 || f.RAM < 1 || f.Disk < 0 {
+			return nil, fmt.Errorf("flavor %s: %d VCPUs, %d MB and %d GB make no server", f.Name, f.VCPUs, f.RAM, f.Disk)
+		}
+		if n.flavors[f.ID] != nil {
+			return nil, fmt.Errorf("flavor %s: there are two with id %s", f.Name, f.ID)
+		}
+		n.flavors[f.ID] = f
+	}
+	n.router = n.routes()
+	return n, nil
+}
+
+// Close ends what happens in the background and shuts all desktops down.
+func (n *Nova) Close() {
+	n.mu.Lock()
+	n.closed = true
+	n.mu.Unlock()
+	n.stop()
+	n.work.Wait()
+	for _, s := range n.Servers() {
+		n.config.Desktops.Shutdown(s.ID)
+	}
+}
+
+// Route is the template that a request's path matches, such as "GET /v2.1/servers/{id}".
+func (n *Nova) Route(req *http.Request) string { return n.router.Route(req) }
+
+func (n *Nova) ServeHTTP(w http.ResponseWriter, r *http.Request) { n.router.ServeHTTP(w, r) }
+
+func (n *Nova) routes() *service.Router {
+	r := service.NewRouter(n.Fail)
+	r.Handle("GET", "/{$}", n.listVersions)
+	r.Handle("GET", "/v2.1", n.showVersion)
+	r.Handle("GET", "/v2.1/{$}", n.showVersion)
+	since := func(minor int, method, path string, h func(*call)) {
+		r.Handle(method, "/v2.1"+path, n.authorized(minor, h))
+	}
+	handle := func(method, path string, h func(*call)) { since(1, method, path, h) }
+	handle("GET", "/flavors", n.listFlavors)
+	handle("GET", "/flavors/detail", n.detailFlavors)
+	handle("GET", "/flavors/{id}", n.showFlavor)
+	handle("GET", "/flavors/{id}/os-extra_specs", n.listFlavorSpecs)
+	handle("GET", "/servers", n.listServers)
+	handle("GET", "/servers/detail", n.detailServers)
+	handle("POST", "/servers", n.createServer)
+	handle("GET", "/servers/{id}", n.showServer)
+	handle("PUT", "/servers/{id}", n.updateServer)
+	handle("DELETE", "/servers/{id}", n.deleteServer)
+	handle("POST", "/servers/{id}/action", n.actOnServer)
+	handle("GET", "/servers/{id}/ips", n.listAddresses)
+	handle("GET", "/servers/{id}/metadata", n.listMetadata)
+	handle("POST", "/servers/{id}/metadata", n.addMetadata)
+	handle("PUT", "/servers/{id}/metadata", n.replaceMetadata)
+	handle("GET", "/servers/{id}/metadata/{key}", n.showMetadata)
+	handle("PUT", "/servers/{id}/metadata/{key}", n.putMetadata)
+	handle("DELETE", "/servers/{id}/metadata/{key}", n.deleteMetadata)
+	since(26, "GET", "/servers/{id}/tags", n.listTags)
+	since(26, "PUT", "/servers/{id}/tags", n.replaceTags)
+	since(26, "DELETE", "/servers/{id}/tags", n.deleteTags)
+	since(26, "GET", "/servers/{id}/tags/{tag}", n.showTag)
+	since(26, "PUT", "/servers/{id}/tags/{tag}", n.putTag)
+	since(26, "DELETE", "/servers/{id}/tags/{tag}", n.deleteTag)
+	since(6, "POST", "/servers/{id}/remote-consoles", n.createConsole)
+	handle("GET", "/os-console-auth-tokens/{token}", n.showConsoleToken)
+	handle("GET", "/servers/{id}/os-instance-actions", n.listInstanceActions)
+	handle("GET", "/servers/{id}/os-instance-actions/{request}", n.showInstanceAction)
+	handle("GET", "/os-hypervisors", n.listHypervisors)
+	handle("GET", "/os-hypervisors/detail", n.detailHypervisors)
+	handle("GET", "/os-hypervisors/{id}", n.showHypervisor)
+	handle("GET", "/os-services", n.listServices)
+	handle("GET", "/limits", n.showLimits)
+	return r
+}
