@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/utils"
@@ -23,6 +24,8 @@ type shared struct {
 	clock       clock
 	budget      budget
 	discoveries singleflight.Group // by address
+
+	refusesMetadata atomic.Bool // Nova does not filter servers by metadata
 
 	mu            sync.Mutex
 	microversions map[string]string // negotiated, by address
