@@ -25,6 +25,7 @@ func (b *Broker) Login(ctx context.Context, l client.Login) (*client.Session, er
 	if err != nil {
 		return nil, failed(err, w)
 	}
+	w.end()
 	s.Steps = w.steps
 	return s, nil
 }

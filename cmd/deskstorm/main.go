@@ -39,6 +39,8 @@ func newCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newDemoCommand(),
+		newLabCommand(),
+		newBrokerCommand(),
 		newK6Command(),
 		newDoctorCommand(),
 		newVersionCommand(),

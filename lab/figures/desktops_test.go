@@ -33,6 +33,13 @@ const desktopsVariable = "DESKSTORM_FIGURES_DESKTOPS"
 const certificatesVariable = "DESKSTORM_FIGURES_CERTIFICATES"
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(cloudVariable); dir != "" {
+		if err := serveCloud(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	n, err := strconv.Atoi(os.Getenv(desktopsVariable))
 	if err != nil {
 		os.Exit(m.Run())

@@ -1,0 +1,194 @@
+package up
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Running is a cloud that runs in some process, as its folder tells.
+type Running struct {
+	PID     int       `json:"pid"`
+	Began   time.Time `json:"began"`
+	Dir     string    `json:"dir"`
+	Broker  string    `json:"broker"`
+	AuthURL string    `json:"auth_url"`
+	LDAP    string    `json:"ldap"`
+	Users   int       `json:"users"`
+}
+
+const (
+	runningFile = "running.json"
+	lockFile    = "lock"
+)
+
+// ErrNotRunning says that no cloud runs in a folder.
+var ErrNotRunning = errors.New("no lab runs there")
+
+// Claim takes a folder for a cloud of this process, so that no other one uses it and Find finds it. Release gives it back;
+// so does the process's end.
+func Claim(dir string) (release func() error, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the lab's folder: %w", err)
+	}
+	f, err := lock(dir)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fmt.Errorf("a lab runs in %s already: deskstorm lab down, or another --dir", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("locking the lab's folder: %w", err)
+	}
+	return func() error {
+		err := os.Remove(filepath.Join(dir, runningFile))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return errors.Join(err, f.Close())
+	}, nil
+}
+
+// lock takes the folder's lock, which the kernel gives back when this process ends.
+func lock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Tell writes into a claimed folder that the cloud runs.
+func (c *Cloud) Tell() error {
+	text, err := json.MarshalIndent(Running{PID: os.Getpid(), Began: time.Now().UTC(), Dir: c.Dir, Broker: c.Broker,
+		AuthURL: c.Sim.AuthURL, LDAP: c.Directory.URL, Users: len(c.Users)}, "", "  ")
+	if err == nil {
+		err = os.WriteFile(c.path(runningFile), append(text, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("telling that the lab runs: %w", err)
+	}
+	return nil
+}
+
+// Find finds the cloud that runs in a folder. The error is ErrNotRunning if none does, whatever a dead one has left there.
+func Find(dir string) (Running, error) {
+	var r Running
+	if _, err := os.Stat(filepath.Join(dir, lockFile)); err != nil {
+		return r, fmt.Errorf("%w: %s", ErrNotRunning, dir)
+	}
+	f, err := lock(dir)
+	if err == nil {
+		_ = f.Close()
+		return r, fmt.Errorf("%w: %s", ErrNotRunning, dir)
+	}
+	if !errors.Is(err, syscall.EWOULDBLOCK) {
+		return r, fmt.Errorf("looking for the lab in %s: %w", dir, err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, runningFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, fmt.Errorf("the lab in %s is just starting", dir)
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		return r, fmt.Errorf("reading what runs in %s: %w", dir, err)
+	}
+	return r, nil
+}
+
+// Stop asks the cloud's process to end and waits until it has.
+func (r Running) Stop(ctx context.Context) error {
+	if err := syscall.Kill(r.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("stopping the lab, process %d: %w", r.PID, err)
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if f, err := lock(r.Dir); err == nil {
+			return f.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the lab, process %d, to end: %w", r.PID, ctx.Err())
+		}
+	}
+}
+
+// PoolStatus is how a pool of the broker stands.
+type PoolStatus struct {
+	Name     string         `json:"name"`
+	Ready    int            `json:"ready_target"` // to be kept
+	Max      int            `json:"max"`
+	Desktops map[string]int `json:"desktops"` // by state
+}
+
+// Pools asks the broker of the cloud in a folder how its pools stand, as an operator.
+func Pools(ctx context.Context, broker, dir string) ([]PoolStatus, error) {
+	token, err := os.ReadFile(filepath.Join(dir, "operator-token"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the operator's token: %w", err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, broker+"/v1/pools", nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("asking the broker for its pools: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("asking the broker for its pools: it answered %s", response.Status)
+	}
+	var answer struct {
+		Pools []PoolStatus `json:"pools"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return nil, fmt.Errorf("asking the broker for its pools: %w", err)
+	}
+	return answer.Pools, nil
+}
+
+// Await waits until the broker's pools have what they are to keep ready, and tells how far they are.
+func (c *Cloud) Await(ctx context.Context, tell func(ready, wanted int)) error {
+	last := -1
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		pools, err := Pools(ctx, c.Broker, c.Dir)
+		if err != nil {
+			return err
+		}
+		ready, wanted := 0, 0
+		for _, p := range pools {
+			ready += min(p.Ready, p.Desktops["ready"])
+			wanted += p.Ready
+		}
+		if ready != last {
+			tell(ready, wanted)
+			last = ready
+		}
+		if ready == wanted {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %d of %d desktops to boot: %w", wanted-ready, wanted, context.Cause(ctx))
+		}
+	}
+}
