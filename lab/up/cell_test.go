@@ -262,7 +262,7 @@ func (c *cell) ask(t *testing.T, token, method, path string, body any) (int, map
 		text, err = json.Marshal(body)
 		require.NoError(t, err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), method, c.Broker+path, bytes.NewReader(text))
+	r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, c.Broker+path, bytes.NewReader(text))
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Content-Type", "application/json")
@@ -279,7 +279,7 @@ func (c *cell) ask(t *testing.T, token, method, path string, body any) (int, map
 // desktops are the broker's in a state.
 func (c *cell) desktops(t *testing.T, pool string, state store.State) []store.Desktop {
 	t.Helper()
-	all, err := c.records.Desktops(t.Context(), pool, state)
+	all, err := c.records.Desktops(context.WithoutCancel(t.Context()), pool, state)
 	require.NoError(t, err)
 	return all
 }

@@ -117,5 +117,6 @@ func (c *Cloud) Environment() []string {
 		"DESKSTORM_USERS=" + c.path(usersFile),
 		"OS_CLIENT_CONFIG_FILE=" + c.path("clouds.yaml"),
 		"OS_CLOUD=" + sim.AdminCloud,
+		"DESKSTORM_DOMAIN=" + sim.UsersDomain,
 	}
 }

@@ -33,6 +33,9 @@ const (
 // ErrNotRunning says that no cloud runs in a folder.
 var ErrNotRunning = errors.New("no lab runs there")
 
+// lookers is how often Claim tries again: somebody may just be looking whether the lock is free.
+const lookers = 5
+
 // Claim takes a folder for a cloud of this process, so that no other one uses it and Find finds it. Release gives it back;
 // so does the process's end.
 func Claim(dir string) (release func() error, err error) {
@@ -40,6 +43,13 @@ func Claim(dir string) (release func() error, err error) {
 		return nil, fmt.Errorf("making the lab's folder: %w", err)
 	}
 	f, err := lock(dir)
+	for range lookers {
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+		f, err = lock(dir)
+	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, fmt.Errorf("a lab runs in %s already: deskstorm lab down, or another --dir", dir)
 	}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/deskstorm/deskstorm/lab/up"
+)
+
+func TestLabRefuses(t *testing.T) {
+	t.Parallel()
+	for args, says := range map[string]string{
+		"up":                           "only --sim",
+		"up --sim --desktops 0":        "--desktops 0 is not between",
+		"up --sim --users 0":           "0 users",
+		"up --sim --log.level=loud":    "--log.level",
+		"up --sim --log.format=xml":    "--log.format",
+		"up --sim --ready 9999":        "makes no sense",
+		"status --dir /no/such/folder": "no lab runs there",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			stdout, stderr, code := run(t, deskstorm(t, append([]string{"lab", "--dir", t.TempDir()}, strings.Fields(args)...)...))
+			require.NotZero(t, code)
+			require.Empty(t, stdout)
+			require.Contains(t, stderr, says)
+		})
+	}
+}
+
+// A lab's life, as a person at two terminals sees it.
+func TestLab(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "lab")
+	lab := deskstorm(t, "lab", "up", "--sim", "--desktops", "3", "--dir", dir)
+	lab.Cancel = func() error { return lab.Process.Signal(syscall.SIGTERM) }
+	var out strings.Builder
+	lab.Stdout, lab.Stderr = &out, &out
+	require.NoError(t, lab.Start())
+	status := func() (stdout string, code int) {
+		stdout, _, code = run(t, deskstorm(t, "lab", "status", "--json", "--dir", dir))
+		return stdout, code
+	}
+	require.Eventually(t, func() bool {
+		stdout, code := status()
+		return code == 0 && strings.Contains(stdout, `"ready": 3`)
+	}, 30*time.Second, 200*time.Millisecond)
+	stdout, _ := status()
+	var told struct {
+		up.Running
+		Pools []up.PoolStatus `json:"pools"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &told))
+	require.Equal(t, lab.Process.Pid, told.PID)
+	require.Equal(t, 3, told.Pools[0].Ready)
+
+	_, stderr, code := run(t, deskstorm(t, "lab", "up", "--sim", "--dir", dir))
+	require.Equal(t, exitConfiguration, code)
+	require.Contains(t, stderr, "a lab runs in")
+	stdout, _, code = run(t, deskstorm(t, "lab", "status", "--dir", dir))
+	require.Zero(t, code)
+	require.Contains(t, stdout, "3 ready of 3")
+
+	environment, err := os.ReadFile(filepath.Join(dir, "environment"))
+	require.NoError(t, err)
+	require.Contains(t, string(environment), "export DESKSTORM_BROKER='"+told.Broker+"'")
+
+	_, stderr, code = run(t, deskstorm(t, "lab", "down", "--dir", dir))
+	require.Zero(t, code, stderr)
+	require.NoError(t, lab.Wait(), out.String())
+	require.Contains(t, out.String(), "3 of 3 desktops ready")
+	stdout, _, code = run(t, deskstorm(t, "lab", "down", "--dir", dir))
+	require.Zero(t, code)
+	require.Contains(t, stdout, "no lab runs")
+	_, code = status()
+	require.Equal(t, 1, code)
+}
+
+func TestBrokerCommand(t *testing.T) {
+	t.Parallel()
+	wrong := filepath.Join(t.TempDir(), "broker.yaml")
+	require.NoError(t, os.WriteFile(wrong, []byte("listen: 1\npols: []\n"), 0o600))
+	for _, test := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"--config.file /no/such/file", exitConfiguration, "/no/such/file"},
+		{"--config.file " + wrong, exitConfiguration, wrong + ":2:1: pols: unknown key"},
+		{"--check --config.file " + wrong, exitConfiguration, wrong + ":1:9: listen: expected"},
+		{"--check --config.file ../../broker/config/broker.yaml", 0, ""},
+	} {
+		t.Run(test.args, func(t *testing.T) {
+			t.Parallel()
+			stdout, stderr, code := run(t, deskstorm(t, append([]string{"broker"}, strings.Fields(test.args)...)...))
+			require.Equal(t, test.code, code, stderr)
+			require.Empty(t, stdout)
+			require.Contains(t, stderr, test.says)
+		})
+	}
+}
