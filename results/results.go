@@ -47,6 +47,7 @@ type Tags struct {
 	Step    string `json:"step,omitempty"`
 	Profile string `json:"profile,omitempty"`
 	Path    string `json:"path,omitempty"`
+	Class   string `json:"class,omitempty"` // of a failure
 }
 
 // Series names what is measured. It is comparable and can be the key of a map.
@@ -65,6 +66,7 @@ func (s Series) compare(t Series) int {
 		cmp.Compare(s.Tags.Step, t.Tags.Step),
 		cmp.Compare(s.Tags.Profile, t.Tags.Profile),
 		cmp.Compare(s.Tags.Path, t.Tags.Path),
+		cmp.Compare(s.Tags.Class, t.Tags.Class),
 	)
 }
 

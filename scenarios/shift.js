@@ -10,7 +10,7 @@
 //   DESKSTORM_RAMP      how long people keep coming; default a sixth of the shift. Each comes at a normally distributed
 //                       moment of it, which depends on the thin client's number alone: it is the same in each run.
 //   DESKSTORM_TICKET    the ticket of all desktops; default none. Other users of the machine can read a command line:
-//                       export it, and add --include-system-env-vars.
+//                       export it.
 //   DESKSTORM_CA        the file of the CA that signed the desktops' certificates; the ports are TLS ports then
 //
 // A thin client whose session ends early, or that cannot log in, goes home: that is counted, and not tried again.

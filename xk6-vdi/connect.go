@@ -2,7 +2,6 @@ package vdi
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -56,8 +55,11 @@ func (d *desk) opened(iteration context.Context, s *spice.Session, err error) er
 		return err
 	}
 	d.session = &session{Session: s, tags: d.tags}
-	if !d.module.sessions.add(d.session, d.out, d.module.metrics, d.base) {
+	if !d.module.process.sessions.add(d.session, d.out, d.module.metrics, d.base) {
 		return errStopped
+	}
+	if d.client != nil {
+		d.client.sitsAt(d)
 	}
 	return nil
 }
@@ -66,12 +68,7 @@ func (d *desk) opened(iteration context.Context, s *spice.Session, err error) er
 func (d *desk) connectSamples(s *spice.Session, err error) metrics.Samples {
 	m := d.module.metrics
 	if err != nil {
-		tags := d.tags
-		var step *spice.StepError
-		if errors.As(err, &step) {
-			tags = tags.With("step", string(step.Step))
-		}
-		return metrics.Samples{sample(m.connectFailed, tags, 1)}
+		return metrics.Samples{sample(m.connectFailed, failureTags(d.tags, err), 1)}
 	}
 	samples := metrics.Samples{sample(m.connectFailed, d.tags, 0)}
 	t := s.Timings()

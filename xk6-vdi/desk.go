@@ -26,7 +26,8 @@ type desk struct {
 	base    *metrics.TagSet // of the virtual user
 	tags    *metrics.TagSet // with the site
 	seed    uint64
-	calls   uint64 // of type and work, each with random numbers of its own
+	client  *thinClient // whose desk it is; nil: of vdi.connect
+	calls   uint64      // of type and work, each with random numbers of its own
 }
 
 // object is the desk as JavaScript sees it.
@@ -43,7 +44,7 @@ func (d *desk) object() sobek.Value {
 	})
 }
 
-func (d *desk) push(samples metrics.Samples) { d.module.sessions.push(d.out, samples) }
+func (d *desk) push(samples metrics.Samples) { d.module.process.outputs.push(d.out, samples) }
 
 // random is a new call's source of random numbers.
 func (d *desk) random() uint64 {
@@ -68,9 +69,21 @@ func (d *desk) typeText(text string, argument sobek.Value) *sobek.Promise {
 }
 
 // work plays a workload profile: `await desk.work('callcenter', '10m')`. The
-// profile is a built-in one's name or, from k6's open(), a profile's text.
-func (d *desk) work(profile string, duration sobek.Value) *sobek.Promise {
-	p, err := loadProfile(profile)
+// profile is a built-in one's name or, from k6's open(), a profile's text. It
+// may be left out where the thin client has one: `await desk.work('10m')`.
+func (d *desk) work(profile, duration sobek.Value) *sobek.Promise {
+	if d.client != nil && d.client.profile != "" {
+		if common.IsNullish(duration) {
+			profile, duration = nil, profile
+		}
+		if common.IsNullish(profile) {
+			profile = d.module.vu.Runtime().ToValue(d.client.profile)
+		}
+	}
+	if common.IsNullish(profile) {
+		d.module.throw("desk.work: needs a profile and a duration")
+	}
+	p, err := loadProfile(profile.String())
 	if err != nil {
 		d.module.throw("desk.work: %w", err)
 	}
@@ -146,23 +159,24 @@ func (d *desk) tripSamples(tags *metrics.TagSet, trip spice.Trip, rtt time.Durat
 // is fine.
 func (d *desk) disconnect() *sobek.Promise {
 	return promise(d.module, func(context.Context) (none, error) {
-		if d.session.Err() == nil {
-			d.session.Close()
-			d.module.sessions.remove(d.session)
-		}
+		d.close()
 		return none{}, nil
 	}, undefined)
+}
+
+func (d *desk) close() {
+	if d.session.Err() == nil {
+		d.session.Close()
+		d.module.process.sessions.remove(d.session)
+	}
 }
 
 // reconnect closes the session and opens another to the same desktop, or to
 // where it was migrated: `desk = await desk.reconnect()`.
 func (d *desk) reconnect() *sobek.Promise {
-	again := &desk{module: d.module, out: d.out, base: d.base, tags: d.tags, seed: d.module.nextSeed()}
+	again := &desk{module: d.module, out: d.out, base: d.base, tags: d.tags, client: d.client, seed: d.module.nextSeed()}
 	return promise(d.module, func(iteration context.Context) (*desk, error) {
-		if d.session.Err() == nil {
-			d.session.Close()
-			d.module.sessions.remove(d.session)
-		}
+		d.close()
 		ctx, cancel := context.WithTimeout(iteration, defaultTimeout)
 		defer cancel()
 		s, err := d.session.Reconnect(ctx)

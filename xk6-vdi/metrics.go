@@ -8,6 +8,9 @@ import (
 
 // vdiMetrics are the module's metrics; docs/metrics.md is their table.
 type vdiMetrics struct {
+	loginDuration               *metrics.Metric
+	loginFailed, renewFailed    *metrics.Metric
+	loginsOpen, loginsLeft      *metrics.Metric
 	connectDuration, roundTrip  *metrics.Metric
 	connectFailed, lost         *metrics.Metric
 	sessionsOpen, sessionsEnded *metrics.Metric
@@ -25,6 +28,11 @@ func registerMetrics(r *metrics.Registry) (*vdiMetrics, error) {
 		typ      metrics.MetricType
 		contains metrics.ValueType
 	}{
+		{&m.loginDuration, "vdi_login_duration", metrics.Trend, metrics.Time},
+		{&m.loginFailed, "vdi_login_failed", metrics.Rate, metrics.Default},
+		{&m.loginsOpen, "vdi_logins_open", metrics.Gauge, metrics.Default},
+		{&m.loginsLeft, "vdi_logins_left", metrics.Counter, metrics.Default},
+		{&m.renewFailed, "vdi_renew_failed", metrics.Rate, metrics.Default},
 		{&m.connectDuration, "vdi_connect_duration", metrics.Trend, metrics.Time},
 		{&m.connectFailed, "vdi_connect_failed", metrics.Rate, metrics.Default},
 		{&m.roundTrip, "vdi_round_trip", metrics.Trend, metrics.Time},

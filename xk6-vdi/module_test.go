@@ -42,7 +42,7 @@ func newBench(t *testing.T, c screen.Config) *bench {
 		Tags:       lib.NewVUStateTags(registry.RootTagSet().With("scenario", "test")),
 		VUIDGlobal: 1,
 	})
-	t.Cleanup(b.root.sessions.close)
+	t.Cleanup(b.root.close)
 	return b
 }
 
@@ -65,13 +65,13 @@ func (b *bench) sums() map[string]float64 {
 		case container := <-b.samples:
 			for _, s := range container.GetSamples() {
 				key := s.Metric.Name
-				for _, name := range []string{"site", "step", "profile"} {
+				for _, name := range []string{"class", "path", "profile", "site", "step"} {
 					if v, ok := s.Tags.Get(name); ok {
 						key += " " + name + "=" + v
 					}
 				}
 				for name := range s.Tags.Map() {
-					if !strings.Contains("site step profile path scenario", name) {
+					if !strings.Contains("class path profile site step scenario", name) {
 						panic("a tag that is not in the table: " + name)
 					}
 				}
@@ -143,8 +143,8 @@ func TestConnectFailures(t *testing.T) {
 		})
 	}
 	sums := b.sums()
-	require.Equal(t, 1.0, sums["vdi_connect_failed step=auth"])
-	require.GreaterOrEqual(t, sums["vdi_connect_failed step=link"], 1.0)
+	require.Equal(t, 1.0, sums["vdi_connect_failed class=permission step=auth"])
+	require.GreaterOrEqual(t, sums["vdi_connect_failed class=network step=link"], 1.0)
 }
 
 func TestConnectByFile(t *testing.T) {
@@ -192,6 +192,7 @@ activities:
 	require.Contains(t, b.desktop.Typed(), "word word")
 	for js, want := range map[string]string{
 		`await desk.work('nonsense', '1s')`:             "there are callcenter, idle, office",
+		`await desk.work()`:                             "needs a profile and a duration",
 		`await desk.work('idle')`:                       "the duration must be above 0",
 		`await desk.work('idle', '-1s')`:                "the duration must be above 0",
 		`await desk.type('x', {wpm: 0})`:                "wpm must be above 0",
@@ -231,7 +232,7 @@ func TestSessionOutlivesItsIteration(t *testing.T) {
 	b.VU.CtxField = t.Context() // the next iteration's
 	require.Empty(t, b.run(t, `if (desk.ended()) throw new Error('ended'); await desk.type('again', {wpm: 1000})`))
 	require.Eventually(t, func() bool { return strings.Contains(b.desktop.Typed(), "again") }, 5*time.Second, time.Millisecond)
-	b.root.sessions.close()
+	b.root.close()
 	require.Eventually(t, func() bool { return b.desktop.Stats().Clients == 0 }, 5*time.Second, 5*time.Millisecond)
 	require.Contains(t, b.run(t, `await desk.type('x')`), "closed|")
 	require.Contains(t, b.run(t, `await vdi.connect({host: '127.0.0.1', port})`), "stopped|", "after the test's end")
@@ -276,6 +277,6 @@ func TestEvictedSessionIsTold(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 	require.Contains(t, b.run(t, `await first.reconnect()`), "evicted|")
 	require.Empty(t, b.run(t, `second = await second.reconnect(); await second.probe()`))
-	b.root.sessions.close()
+	b.root.close()
 	require.Equal(t, 1.0, b.sums()["vdi_sessions_ended step=evicted"])
 }

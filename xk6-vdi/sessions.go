@@ -1,39 +1,36 @@
 package vdi
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"time"
 
-	"go.k6.io/k6/v2/js/modules"
 	"go.k6.io/k6/v2/metrics"
 
 	"github.com/deskstorm/deskstorm/spice"
 )
 
-// testEnd is k6's event for the end of all virtual users' work, teardown
-// included; outputs still take samples then. Its name lives in an internal
-// package of k6 (internal/event, TestEnd); a test holds the number.
-const testEnd = 3
-
 // sampleEvery is how often the open sessions' counts become samples: few,
 // whatever the number of sessions.
 const sampleEvery = time.Second
 
-// sessions are the open sessions of a process. They are closed when the test
-// ends, and nothing reaches k6's outputs afterwards.
+// sessions are the open sessions of a process, closed when the test ends.
 type sessions struct {
-	watch sync.Once
+	outputs *outputs
 
-	mu      sync.RWMutex
-	ended   bool
-	stop    context.CancelFunc
-	running context.Context
+	mu      sync.Mutex
+	closed  bool
+	stop    chan struct{} // closed with it
 	out     chan<- metrics.SampleContainer
 	metrics *vdiMetrics
 	base    *metrics.TagSet // of the first session, without a site
 	open    map[*session]struct{}
+}
+
+func (s *sessions) init(o *outputs) {
+	s.outputs = o
+	s.open = map[*session]struct{}{}
+	s.stop = make(chan struct{})
 }
 
 // session is one open session and what of its counts k6 has been told.
@@ -43,39 +40,19 @@ type session struct {
 	told spice.Stats
 }
 
-// watchTestEnd closes everything when k6 says that the test has ended, which it
-// does after gracefulStop, after an abort and after SIGINT alike.
-func (s *sessions) watchTestEnd(vu modules.VU) {
-	s.watch.Do(func() {
-		s.open = map[*session]struct{}{}
-		s.running, s.stop = context.WithCancel(context.Background())
-		global := vu.Events().Global
-		if global == nil {
-			return // Only in tests of modules.
-		}
-		_, events := global.Subscribe(testEnd)
-		go func() {
-			for e := range events {
-				s.close()
-				e.Done()
-			}
-		}()
-	})
-}
-
 // add takes an opened session. It reports false, and closes the session, if the
 // test has ended meanwhile.
 func (s *sessions) add(one *session, out chan<- metrics.SampleContainer, m *vdiMetrics, base *metrics.TagSet) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if s.closed {
 		go one.Close()
 		return false
 	}
 	s.open[one] = struct{}{}
 	if s.out == nil {
 		s.out, s.metrics, s.base = out, m, base
-		go s.tell()
+		go everySecond(s.stop, func() { s.outputs.push(s.out, s.collect()) })
 	}
 	return true
 }
@@ -89,35 +66,7 @@ func (s *sessions) remove(one *session) {
 	if open {
 		c := counts{}
 		c.take(one)
-		s.push(s.out, c.samples(s.metrics))
-	}
-}
-
-// push gives samples to k6's outputs. That an iteration's context has ended
-// does not matter: its last samples count too. After the test k6 has closed the
-// channel.
-func (s *sessions) push(out chan<- metrics.SampleContainer, samples metrics.Samples) {
-	if len(samples) == 0 {
-		return
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if !s.ended {
-		out <- samples
-	}
-}
-
-// tell pushes the counts of all sessions until the test ends.
-func (s *sessions) tell() {
-	tick := time.NewTicker(sampleEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			s.push(s.out, s.collect())
-		case <-s.running.Done():
-			return
-		}
+		s.outputs.push(s.out, c.samples(s.metrics))
 	}
 }
 
@@ -142,13 +91,18 @@ func (s *sessions) collect() metrics.Samples {
 
 // close ends all sessions, at most a few at a time, and pushes the last counts.
 func (s *sessions) close() {
-	s.stop()
-	s.mu.RLock()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.closed = true
+	close(s.stop)
 	all := make(chan *session, len(s.open))
 	for one := range s.open {
 		all <- one
 	}
-	s.mu.RUnlock()
+	s.mu.Unlock()
 	close(all)
 	var wg sync.WaitGroup
 	for range min(closers, len(all)) {
@@ -164,11 +118,8 @@ func (s *sessions) close() {
 	}
 	wg.Wait()
 	if s.metrics != nil {
-		s.push(s.out, s.collect())
+		s.outputs.push(s.out, s.collect())
 	}
-	s.mu.Lock()
-	s.ended = true
-	s.mu.Unlock()
 }
 
 // closers is how many sessions are closed at a time: each waits for its server,

@@ -89,7 +89,7 @@ func TestFileHoldsAggregatesOfWhatIsKept(t *testing.T) {
 			d.sample("vdi_rtt_visible", metrics.Trend, float64(i+1), at, "site", "a", "step", "type", "vu", fmt.Sprint(i)),
 			metrics.Samples{
 				d.sample("vdi_bytes_received", metrics.Counter, 1000, at, "profile", "office", "scenario", "s"),
-				d.sample("vdi_lost", metrics.Rate, float64(i%2), at, "path", "server"),
+				d.sample("vdi_lost", metrics.Rate, float64(i%2), at, "path", "server", "class", "pool-empty"),
 			},
 			metrics.ConnectedSamples{Samples: []metrics.Sample{
 				d.sample(metrics.VUsName, metrics.Gauge, float64(i), at.Add(time.Duration(i))),
@@ -121,6 +121,7 @@ func TestFileHoldsAggregatesOfWhatIsKept(t *testing.T) {
 	require.InDelta(t, 95, got["vdi_rtt_visible"].Quantile(0.95), 0.1)
 	require.Equal(t, results.Tags{Profile: "office"}, got["vdi_bytes_received"].Tags)
 	require.Equal(t, 100000.0, got["vdi_bytes_received"].Sum)
+	require.Equal(t, results.Tags{Path: "server", Class: "pool-empty"}, got["vdi_lost"].Tags)
 	require.Equal(t, 0.5, got["vdi_lost"].Mean())
 	require.Equal(t, 99.0, got["vus"].Last)
 	require.Equal(t, 200.0, got["dropped_iterations"].Sum)

@@ -80,7 +80,7 @@ func seriesOf(s metrics.TimeSeries) results.Series {
 	return results.Series{
 		Metric: s.Metric.Name,
 		Kind:   kindOf(s.Metric.Type),
-		Tags:   results.Tags{Site: tag("site"), Step: tag("step"), Profile: tag("profile"), Path: tag("path")},
+		Tags:   results.Tags{Site: tag("site"), Step: tag("step"), Profile: tag("profile"), Path: tag("path"), Class: tag("class")},
 	}
 }
 
