@@ -45,23 +45,33 @@ type Parts struct {
 	Log        *slog.Logger
 	// Lease is how long a session lasts that its thin client does not renew: one that lost its power never logs out.
 	Lease time.Duration
+	// CloudTimeout bounds what a login waits for one answer of the cloud. 0: 10 s.
+	CloudTimeout time.Duration
 }
+
+const defaultCloudTimeout = 10 * time.Second
 
 // Broker is the service.
 type Broker struct {
 	parts Parts
-	pools map[string]*pool.Pool
+	pools map[string]*pool.Pool // as configured
 
-	mu     sync.Mutex
-	leases map[string]time.Time // when each session ends unless it is renewed
+	metrics *pool.Metrics
+
+	mu      sync.Mutex
+	leases  map[string]time.Time // when each session ends unless it is renewed
+	renewed time.Time            // when one was, last
 }
 
 // New makes a broker whose pools do nothing before Run.
 func New(p Parts) *Broker {
+	if p.CloudTimeout == 0 {
+		p.CloudTimeout = defaultCloudTimeout
+	}
 	b := &Broker{parts: p, pools: map[string]*pool.Pool{}, leases: map[string]time.Time{}}
-	metrics := pool.NewMetrics(p.Registerer)
+	b.metrics = pool.NewMetrics(p.Registerer)
 	for _, spec := range p.Pools {
-		b.pools[spec.Name] = pool.New(spec, p.Store, p.Machines, p.Log, metrics)
+		b.pools[spec.Name] = pool.New(spec, p.Store, p.Machines, p.Log, b.metrics)
 	}
 	p.Registerer.MustRegister(&collector{b})
 	return b
@@ -70,10 +80,20 @@ func New(p Parts) *Broker {
 // Run keeps the pools and ends sessions whose lease is over, until ctx ends.
 func (b *Broker) Run(ctx context.Context) error {
 	if err := b.leaseAll(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	var running sync.WaitGroup
 	for _, p := range b.pools {
+		running.Go(func() { p.Run(ctx) })
+	}
+	former, err := b.formerPools(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range former {
 		running.Go(func() { p.Run(ctx) })
 	}
 	running.Go(func() { b.endSessions(ctx) })
@@ -106,3 +126,24 @@ func (b *Broker) changed(name string) {
 		p.Kick()
 	}
 }
+
+// formerPools are those that have desktops and that the configuration names no more. They keep none ready: what nobody has
+// goes, the rest when its binding ends.
+func (b *Broker) formerPools(ctx context.Context) ([]*pool.Pool, error) {
+	names, err := b.parts.Store.Pools(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var former []*pool.Pool
+	for _, name := range names {
+		if _, ok := b.pools[name]; !ok {
+			b.parts.Log.Warn("a pool is not in the configuration any more; its desktops go when nobody has them", "pool", name)
+			former = append(former, pool.New(pool.Spec{Name: name, Boots: 4, BuildTimeout: pool.Goal, CheckEvery: formerEvery},
+				b.parts.Store, b.parts.Machines, b.parts.Log, b.metrics))
+		}
+	}
+	return former, nil
+}
+
+// formerEvery is how often former pools are looked at.
+const formerEvery = 15 * time.Second

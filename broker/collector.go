@@ -22,7 +22,7 @@ var (
 	limitDesc    = prometheus.NewDesc("deskstorm_broker_desktops_limit", "Desktops that a pool may have in all.", []string{"pool"}, nil)
 	bootsDesc    = prometheus.NewDesc("deskstorm_broker_boots_in_progress", "Desktops of a pool that are being built.", []string{"pool"}, nil)
 	waitingDesc  = prometheus.NewDesc("deskstorm_broker_logins_waiting", "Logins that wait for a desktop of a pool.", []string{"pool"}, nil)
-	sessionsDesc = prometheus.NewDesc("deskstorm_broker_sessions", "Sessions whose lease is not over.", nil, nil)
+	sessionsDesc = prometheus.NewDesc("deskstorm_broker_sessions", "Sessions that have not ended.", nil, nil)
 	goalDesc     = prometheus.NewDesc("deskstorm_broker_goal_seconds",
 		"The service's goal for a new desktop, and for the replacement of a broken one.", nil, nil)
 )
@@ -40,10 +40,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	gauge(goalDesc, pool.Goal.Seconds())
-	c.broker.mu.Lock()
-	sessions := len(c.broker.leases)
-	c.broker.mu.Unlock()
-	gauge(sessionsDesc, float64(sessions))
+	if sessions, err := c.broker.parts.Store.CountSessions(ctx); err != nil {
+		out <- prometheus.NewInvalidMetric(sessionsDesc, err)
+	} else {
+		gauge(sessionsDesc, float64(sessions))
+	}
 	for name, p := range c.broker.pools {
 		gauge(targetDesc, float64(p.Spec().Ready), name)
 		gauge(limitDesc, float64(p.Spec().Max), name)

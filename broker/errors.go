@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/deskstorm/deskstorm/broker/client"
 	"github.com/deskstorm/deskstorm/broker/client/console"
@@ -12,6 +14,8 @@ import (
 	"github.com/deskstorm/deskstorm/broker/store"
 	"github.com/deskstorm/deskstorm/cloud"
 )
+
+const notRenewed = "the cloud does not take the broker's token, nor its credentials for a new one"
 
 // failed makes of a login's error one that names its class, its step, and the steps so far.
 func failed(err error, w *watch) *client.Error {
@@ -33,11 +37,11 @@ func classify(err error) *client.Error {
 		copied := *known
 		return &copied
 	case errors.As(err, &dead):
-		return &client.Error{Class: client.DesktopDied, Message: "the desktop is not there any more: " + dead.Error(), Err: err}
+		return &client.Error{Class: client.DesktopDied, Message: dead.message(), Err: err}
 	case errors.Is(err, store.ErrNotFound):
 		return &client.Error{Class: client.SessionNotFound, Err: err}
 	case errors.Is(err, cloud.ErrUnauthorized):
-		return &client.Error{Class: client.TokenExpired, Message: "the broker's token of the cloud could not be renewed", Err: err}
+		return &client.Error{Class: client.TokenExpired, Message: notRenewed, Err: err}
 	}
 	var fromCloud *cloud.Error
 	if errors.As(err, &fromCloud) {
@@ -46,7 +50,9 @@ func classify(err error) *client.Error {
 	return &client.Error{Class: client.BrokerFailed, Err: err}
 }
 
-func directoryError(err error) error {
+// directoryError classifies what the directory said of a user, whose name is no log's business: people type passwords there.
+func directoryError(err error, user string) error {
+	unnamed := errors.New(strings.ReplaceAll(err.Error(), fmt.Sprintf("%q", user), "(name)"))
 	for _, c := range []struct {
 		is      error
 		class   client.Class
@@ -58,19 +64,21 @@ func directoryError(err error) error {
 		{directory.ErrSlow, client.DirectorySlow, "the directory did not answer in time"},
 	} {
 		if errors.Is(err, c.is) {
-			return &client.Error{Class: c.class, Message: c.message, Err: err}
+			return &client.Error{Class: c.class, Message: c.message, Err: unnamed}
 		}
 	}
-	return fmt.Errorf("asking the directory: %w", err)
+	return fmt.Errorf("asking the directory: %w", unnamed)
 }
 
 // consoleError tells a console that is refused from a cloud that fails.
 func consoleError(err error) error {
 	var fromCloud *cloud.Error
+	var known *client.Error
 	switch {
-	case errors.Is(err, cloud.ErrNotFound):
-		return &deadError{gone: true, err: err}
-	case errors.Is(err, console.ErrNotOffered), errors.Is(err, cloud.ErrConflict), errors.Is(err, cloud.ErrForbidden):
+	case errors.As(err, &known):
+		return err
+	// Whether the server itself is gone its state tells: a console's token may be what was not found.
+	case errors.Is(err, console.ErrNotOffered), errors.Is(err, console.ErrNotRunning), errors.Is(err, cloud.ErrForbidden):
 		return &client.Error{Class: client.ConsoleRefused, Message: err.Error(), Err: err}
 	case errors.As(err, &fromCloud) && (fromCloud.Status == 400 || fromCloud.Status == 501):
 		return &client.Error{Class: client.ConsoleRefused, Message: err.Error(), Err: err}
@@ -80,16 +88,32 @@ func consoleError(err error) error {
 	return &client.Error{Class: client.ConsoleRefused, Message: err.Error(), Err: err}
 }
 
-// emptyError says why a login got no desktop although it waited.
-func emptyError(p *pool.Pool) error {
-	trouble, spec := p.Trouble(), p.Spec()
+// emptyError says why a login got no desktop although it has waited since began.
+func (b *Broker) emptyError(ctx context.Context, p *pool.Pool, began time.Time) error {
+	trouble, spec := p.Trouble(began), p.Spec()
+	counts, err := b.parts.Store.Counts(ctx, spec.Name, spec.ID())
+	if err != nil {
+		return err
+	}
+	all, building := 0, 0
+	for _, n := range counts {
+		if all += n.Desktops; n.State == store.Building {
+			building += n.Desktops
+		}
+	}
 	switch {
+	case all >= spec.Max && building == 0: // whatever the cloud said of earlier builds
+		return &client.Error{Class: client.PoolEmpty, Err: store.ErrPoolEmpty,
+			Message: fmt.Sprintf("all %d desktops that pool %s may have are taken; it needs a larger max, or somebody to log out",
+				spec.Max, spec.Name)}
+	case errors.Is(trouble, cloud.ErrUnauthorized):
+		return &client.Error{Class: client.TokenExpired, Err: trouble, Message: notRenewed}
 	case errors.Is(trouble, pool.ErrBuildTimeout):
 		return &client.Error{Class: client.BuildTimeout, Err: trouble,
 			Message: fmt.Sprintf("no desktop of pool %s is ready, and the cloud does not finish new ones within %v", spec.Name, spec.BuildTimeout)}
 	case trouble != nil:
 		return &client.Error{Class: client.CloudFailed, Err: trouble,
-			Message: fmt.Sprintf("no desktop of pool %s is ready, and the cloud does not build new ones", spec.Name)}
+			Message: fmt.Sprintf("no desktop of pool %s is ready: %v", spec.Name, trouble)}
 	case p.Boots() > 0 && spec.Wait > 0:
 		return &client.Error{Class: client.BuildTimeout, Err: store.ErrPoolEmpty,
 			Message: fmt.Sprintf("no desktop of pool %s became ready within %v; %d are being built", spec.Name, spec.Wait, p.Boots())}

@@ -12,8 +12,11 @@ import (
 	"github.com/deskstorm/deskstorm/broker/store"
 )
 
-// tries is how many desktops a login is offered of which each turns out to be dead.
-const tries = 3
+// A login is offered so many desktops of which each turns out to be dead or unreachable, in so long a time.
+const (
+	tries  = 3
+	trying = 10 * time.Second
+)
 
 // undoTimeout bounds giving back what a failed login was given. The login's own context may have ended.
 const undoTimeout = 10 * time.Second
@@ -34,7 +37,7 @@ func (b *Broker) login(ctx context.Context, l client.Login, w *watch) (*client.S
 	w.begin(client.StepAuth)
 	user, err := b.parts.Directory.Login(ctx, l.User, l.Password)
 	if err != nil {
-		return nil, directoryError(err)
+		return nil, directoryError(err, l.User)
 	}
 	w.begin(client.StepMatch)
 	rule, ok := b.parts.Allocators.Choose(allocator.Request{User: user, Login: l})
@@ -49,7 +52,8 @@ func (b *Broker) login(ctx context.Context, l client.Login, w *watch) (*client.S
 	want := store.Want{Pool: rule.Pool, Kind: rule.Bind, Key: bindingKey(rule.Bind, user.Name, l), Session: store.Session{
 		ID: sessionKey(token), User: user.Name, Seat: l.Seat, ThinClient: l.ThinClient, Site: l.Site, Allocator: rule.Name, Began: time.Now(),
 	}}
-	for range tries {
+	begun := time.Now()
+	for try := 1; ; try++ {
 		var given store.Allocation
 		if given, err = b.allocate(ctx, p, want, w); err != nil {
 			return nil, err
@@ -60,21 +64,28 @@ func (b *Broker) login(ctx context.Context, l client.Login, w *watch) (*client.S
 			return &client.Session{ID: token, Console: at.console, Lease: b.parts.Lease,
 				Desktop: client.Desktop{ID: given.ServerID, Name: at.name, Pool: rule.Pool, Allocator: rule.Name}}, nil
 		}
-		b.giveBack(ctx, want.Session.ID, given)
-		var dead *deadError
-		if !errors.As(err, &dead) || ctx.Err() != nil {
-			return nil, err
+		// Giving a desktop up ends its session and binding too.
+		givenUp := ctx.Err() == nil && expendable(given, rule.Bind, err) && p.Died(ctx, given.Desktop, err.Error())
+		if !givenUp {
+			b.giveBack(ctx, want.Session.ID, given)
 		}
-		// Nobody has lost anything with a desktop that was taken a moment ago, or that the cloud has lost already. Any
-		// other one may hold somebody's work, and may only be out of reach: it is the operator's to give it up.
-		if !given.Fresh && !dead.gone {
-			return nil, err
-		}
-		if !p.Died(ctx, given.Desktop, dead.Error()) {
+		// A fresh one that was given back is the last in the line now.
+		if ctx.Err() != nil || !givenUp && !given.Fresh || try == tries || time.Since(begun) > trying {
 			return nil, err
 		}
 	}
-	return nil, err
+}
+
+// expendable says whether a desktop whose console could not be opened can be given up for another one. Nobody loses
+// anything with one that was taken a moment ago, that the cloud has lost already, or that is bound for a session only and
+// dead. Any other one may hold somebody's work, and may only be out of reach: it is the operator's to give it up.
+func expendable(given store.Allocation, kind store.BindingKind, err error) bool {
+	var dead *deadError
+	if errors.As(err, &dead) {
+		return given.Fresh || dead.gone || kind == store.BindSession
+	}
+	var known *client.Error
+	return given.Fresh && errors.As(err, &known) && known.Class == client.ConsoleRefused
 }
 
 // bindingKey is what a desktop is bound to.
@@ -91,13 +102,22 @@ func bindingKey(kind store.BindingKind, user string, l client.Login) string {
 // allocate gets the login's desktop, and waits for one that is being built if none is ready.
 func (b *Broker) allocate(ctx context.Context, p *pool.Pool, want store.Want, w *watch) (store.Allocation, error) {
 	w.begin(client.StepAllocate)
-	given, err := b.parts.Store.Allocate(ctx, want, time.Now())
+	began := time.Now()
+	want.BoundOnly = p.Waiting() > 0 // a new desktop is for who has waited longest
+	given, err := b.parts.Store.Allocate(ctx, want, began)
 	if errors.Is(err, store.ErrPoolEmpty) && p.Spec().Wait > 0 {
 		w.begin(client.StepBoot)
 		given, err = b.wait(ctx, p, want)
 	}
 	if errors.Is(err, store.ErrPoolEmpty) {
-		err = emptyError(p)
+		err = b.emptyError(ctx, p, began)
+	} else if err != nil {
+		// A commit whose answer was lost may have happened.
+		b.undo(ctx, want.Session.ID, func(ctx context.Context) error {
+			_, err := b.parts.Store.EndSession(ctx, want.Session.ID, b.after, time.Now())
+			return err
+		})
+		p.Kick()
 	}
 	if given.Fresh {
 		p.Kick()
@@ -111,35 +131,38 @@ func (b *Broker) wait(ctx context.Context, p *pool.Pool, want store.Want) (store
 	defer place.Leave()
 	waiting, cancel := context.WithTimeout(ctx, p.Spec().Wait)
 	defer cancel()
+	want.BoundOnly = false
 	for {
-		// The first try is for a desktop that got ready before the place was taken.
-		given, err := b.parts.Store.Allocate(ctx, want, time.Now())
-		if !errors.Is(err, store.ErrPoolEmpty) {
-			return given, err
-		}
 		if place.Wait(waiting) != nil {
 			if ctx.Err() != nil {
-				return given, ctx.Err()
+				return store.Allocation{}, ctx.Err()
 			}
+			return store.Allocation{}, store.ErrPoolEmpty
+		}
+		given, err := b.parts.Store.Allocate(ctx, want, time.Now())
+		if !errors.Is(err, store.ErrPoolEmpty) {
 			return given, err
 		}
 	}
 }
 
-// giveBack ends the session of a login that failed after it had got a desktop.
+// giveBack takes back what a login was given that failed then. A session that it had taken over goes on.
 func (b *Broker) giveBack(ctx context.Context, session string, given store.Allocation) {
-	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
-	defer cancel()
-	after := b.after
-	if given.Fresh {
-		after = func(string) store.State { return store.Ready } // nobody has used it
+	if given.Before.ID != "" {
+		b.lease(given.Before.ID) // it may have ended meanwhile
 	}
-	_, err := b.parts.Store.EndSession(undo, session, after, time.Now())
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		// Its lease ends it.
-		b.lease(session)
-		b.parts.Log.Error("giving back a desktop after a failed login", "desktop", given.ID, "err", err)
-		return
-	}
+	b.undo(ctx, session, func(ctx context.Context) error {
+		return b.parts.Store.Undo(ctx, session, given, time.Now())
+	})
 	b.changed(given.Pool)
+}
+
+// undo ends a failed login's session, if there is one, although the login's own time may be over.
+func (b *Broker) undo(ctx context.Context, session string, end func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if err := end(ctx); err != nil && !errors.Is(err, store.ErrNotFound) {
+		b.lease(session) // whose end ends it
+		b.parts.Log.Error("giving back a desktop after a failed login", "err", err)
+	}
 }

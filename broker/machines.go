@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/deskstorm/deskstorm/broker/client"
 	"github.com/deskstorm/deskstorm/broker/client/console"
 	"github.com/deskstorm/deskstorm/broker/pool"
 	"github.com/deskstorm/deskstorm/broker/store"
@@ -117,16 +118,24 @@ func (n *Nova) Delete(ctx context.Context, serverID string) error {
 	return n.cloud.DeleteServer(ctx, serverID)
 }
 
-// Start starts a server that was shut down.
+// Start starts a server that was shut down. One that is in between is fine: another login may have started it.
 func (n *Nova) Start(ctx context.Context, serverID string) error {
-	return n.cloud.StartServer(ctx, serverID)
+	err := n.cloud.StartServer(ctx, serverID)
+	if errors.Is(err, cloud.ErrConflict) {
+		return nil
+	}
+	return err
 }
 
 // Answers says whether the SPICE server of a desktop that nobody uses answers.
 func (n *Nova) Answers(ctx context.Context, m pool.Machine) error {
 	at, err := n.consoles.Find(ctx, console.Desktop{ServerID: m.ServerID, Name: m.Name, Host: m.Host})
 	if err != nil {
-		return err
+		var refused *client.Error
+		if errors.As(consoleError(err), &refused) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", pool.ErrUnsure, err) // the cloud's failure is not the desktop's
 	}
 	return console.Answers(ctx, at)
 }

@@ -25,13 +25,13 @@ func (b *Broker) DesktopBroken(ctx context.Context, desktopID, reason string) er
 	if err != nil {
 		return b.asked(err)
 	}
-	return b.broken(ctx, d, reason)
+	return b.operatorBroken(ctx, d, reason)
 }
 
 // Drain lets a desktop go when its last session ends, at once if it has none.
 func (b *Broker) Drain(ctx context.Context, desktopID string) error {
 	return b.asked(b.change(ctx, desktopID, func() error {
-		return b.parts.Store.Drain(ctx, desktopID, time.Now())
+		return b.parts.Store.Drain(ctx, desktopID, "", time.Now())
 	}))
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/deskstorm/deskstorm/broker/client"
+	"github.com/deskstorm/deskstorm/broker/pool"
 	"github.com/deskstorm/deskstorm/broker/store"
 )
 
@@ -35,14 +36,14 @@ func (b *Broker) Session(ctx context.Context, token string) (store.Session, erro
 // Renew makes a session last for another lease.
 func (b *Broker) Renew(ctx context.Context, token string) error {
 	key := sessionKey(token)
-	if b.renew(key) {
-		return nil
-	}
-	// A session that another login has taken over keeps no lease.
+	// Another login may have taken the desktop over, or an operator released it; the thin client learns it here.
 	if _, err := b.parts.Store.Session(ctx, key); err != nil {
 		return b.outcome(err)
 	}
 	b.lease(key)
+	b.mu.Lock()
+	b.renewed = time.Now()
+	b.mu.Unlock()
 	return nil
 }
 
@@ -88,7 +89,14 @@ func (b *Broker) ReportBroken(ctx context.Context, token, reason string) error {
 	if err != nil {
 		return b.outcome(err)
 	}
-	return b.broken(ctx, d, reason)
+	p, ok := b.pools[d.Pool]
+	if !ok {
+		return b.operatorBroken(ctx, d, reason)
+	}
+	if err := p.Report(ctx, d, reason); !errors.Is(err, pool.ErrSpared) {
+		return b.outcome(err)
+	}
+	return nil // It was heard and counted; too many say so at once.
 }
 
 func (b *Broker) desktopOf(ctx context.Context, token string) (store.Desktop, error) {
@@ -99,11 +107,12 @@ func (b *Broker) desktopOf(ctx context.Context, token string) (store.Desktop, er
 	return b.parts.Store.Desktop(ctx, s.DesktopID)
 }
 
-func (b *Broker) broken(ctx context.Context, d store.Desktop, reason string) error {
+// operatorBroken gives a desktop up, whatever its state.
+func (b *Broker) operatorBroken(ctx context.Context, d store.Desktop, reason string) error {
 	if p, ok := b.pools[d.Pool]; ok {
-		return b.outcome(p.Report(ctx, d, reason))
+		return b.outcome(p.Condemn(ctx, d, reason))
 	}
-	_, err := b.parts.Store.SetBroken(ctx, d.ID, reason, time.Now())
+	_, err := b.parts.Store.SetBroken(ctx, d.ID, "", reason, time.Now())
 	return b.outcome(err)
 }
 
@@ -122,19 +131,8 @@ func (b *Broker) lease(key string) {
 	b.leases[key] = time.Now().Add(b.parts.Lease)
 }
 
-// renew lengthens a lease, and says whether there was one.
-func (b *Broker) renew(key string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	_, ok := b.leases[key]
-	if ok {
-		b.leases[key] = time.Now().Add(b.parts.Lease)
-	}
-	return ok
-}
-
 // leaseAll begins the leases of the sessions that an earlier broker left. Leases are not in the database: renewing one
-// must cost nothing, and a broker that was away cannot know who tried.
+// must write nothing, and a broker that was away cannot know who tried.
 func (b *Broker) leaseAll(ctx context.Context) error {
 	sessions, err := b.parts.Store.Sessions(ctx)
 	if err != nil {
@@ -156,7 +154,16 @@ func (b *Broker) endSessions(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for _, key := range b.overdue(time.Now()) {
+		keys, silence := b.overdue(time.Now())
+		if silence {
+			b.parts.Log.Error("many sessions are not renewed and none is: is the network to the thin clients cut? They are kept",
+				"sessions", len(keys))
+			continue
+		}
+		for _, key := range keys {
+			if !b.isOver(key, time.Now()) {
+				continue // renewed while others were ended
+			}
 			err := b.end(ctx, key)
 			if err == nil {
 				b.parts.Log.Info("a session was not renewed and has ended")
@@ -167,14 +174,25 @@ func (b *Broker) endSessions(ctx context.Context) {
 	}
 }
 
-func (b *Broker) overdue(now time.Time) []string {
+// manySessions is from how many on it is less likely that all thin clients were switched off than that they cannot reach the
+// broker. People work on then: SPICE does not come this way.
+const manySessions = 100
+
+// overdue are the sessions whose lease is over, and whether nobody at all has renewed one in that time.
+func (b *Broker) overdue(now time.Time) (keys []string, silence bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var keys []string
 	for key, ends := range b.leases {
 		if now.After(ends) {
 			keys = append(keys, key)
 		}
 	}
-	return keys
+	return keys, len(keys) >= manySessions && now.Sub(b.renewed) > b.parts.Lease
+}
+
+func (b *Broker) isOver(key string, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ends, ok := b.leases[key]
+	return ok && now.After(ends)
 }

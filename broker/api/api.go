@@ -44,7 +44,7 @@ type Broker interface {
 	Desktops(ctx context.Context, pool string, state store.State) ([]store.Desktop, error)
 	// DesktopBroken is an operator's word that a desktop does not work. It fails with NotFound, as do the next two.
 	DesktopBroken(ctx context.Context, desktopID, reason string) error
-	// Drain lets a desktop go when its last session or binding ends.
+	// Drain lets a desktop go when its session ends, at once if it has none.
 	Drain(ctx context.Context, desktopID string) error
 	// Release ends a desktop's binding and session.
 	Release(ctx context.Context, desktopID string) error

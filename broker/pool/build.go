@@ -28,41 +28,65 @@ var (
 	ErrBuildTimeout = errors.New("the cloud does not finish its builds in time")
 )
 
+// errUnknown says that a build of an earlier broker cannot be taken up.
+var errUnknown = errors.New("the broker ended before the cloud answered")
+
 // errFailed is the cloud's own word that it cannot build the server.
 var errFailed = errors.New("the cloud could not build it")
 
-func (p *Pool) started() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.boots++
+// make builds a desktop that has just been recorded.
+func (p *Pool) make(ctx context.Context, d store.Desktop) {
+	p.finish(ctx, d, func(building context.Context) error {
+		serverID, err := p.machines.Build(building, d.ID, p.spec)
+		if err != nil {
+			return waitedFor(building, err)
+		}
+		d.ServerID = serverID
+		if err := p.store.SetServer(building, d.ID, serverID); err != nil {
+			return err
+		}
+		return p.boot(building, d)
+	})
 }
 
-// build builds a desktop that is on record, to its end: ready, or to be deleted.
+// build goes on with a desktop that somebody else began to build.
 func (p *Pool) build(ctx context.Context, d store.Desktop) {
+	p.finish(ctx, d, func(building context.Context) error {
+		if d.ServerID == "" {
+			// Whether the cloud was asked nobody knows. If it was, retire finds the server by its mark.
+			return errUnknown
+		}
+		return p.boot(building, d)
+	})
+}
+
+// finish brings a build to its end: a desktop that is ready, or one to be deleted. If neither can be recorded, the next look
+// adopts it.
+func (p *Pool) finish(ctx context.Context, d store.Desktop, work func(context.Context) error) {
 	building, cancel := context.WithDeadlineCause(ctx, d.Created.Add(p.spec.BuildTimeout),
 		fmt.Errorf("it was not ready within %v", p.spec.BuildTimeout))
 	defer cancel()
-	err := p.boot(building, d)
-	if ctx.Err() != nil {
-		return // The next broker goes on with it.
-	}
+	err := work(building)
 	if err == nil {
+		p.heard()
 		err = p.ready(ctx, d)
 	}
-	p.ended(err, building.Err() != nil)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		cause := causeOf(err, building)
 		p.metrics.buildsFailed.WithLabelValues(p.spec.Name, string(cause)).Inc()
 		p.giveUp(ctx, d, cause, "building it: "+err.Error())
 	}
+	p.ended(d, err, building.Err() != nil)
 	p.Kick()
 }
 
 // ended counts a build's end, and decides when the next one may begin.
-func (p *Pool) ended(err error, late bool) {
+func (p *Pool) ended(d store.Desktop, err error, late bool) {
+	p.slots.Release(1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.boots--
+	delete(p.building, d.ID)
 	switch {
 	case err == nil:
 		p.failures, p.pause, p.trouble = 0, time.Time{}, nil
@@ -72,22 +96,15 @@ func (p *Pool) ended(err error, late bool) {
 	default:
 		p.trouble = fmt.Errorf("%w: %w", ErrCloud, err)
 	}
-	p.failures++
-	p.pause = time.Now().Add(min(lastPause, firstPause<<min(p.failures, 10)))
+	if !d.Created.Before(p.troubled) || p.failures == 0 {
+		p.failures++ // builds that began together fail together, and are one failure
+	}
+	p.troubled = time.Now()
+	p.pause = p.troubled.Add(min(lastPause, firstPause<<min(p.failures, 10)))
 }
 
-// boot asks for a desktop's server and waits until its desktop answers.
+// boot waits until a desktop's server runs and its console answers.
 func (p *Pool) boot(ctx context.Context, d store.Desktop) error {
-	if d.ServerID == "" {
-		serverID, err := p.machines.Build(ctx, d.ID, p.spec)
-		if err != nil {
-			return waitedFor(ctx, err)
-		}
-		d.ServerID = serverID
-		if err := p.store.SetServer(ctx, d.ID, serverID); err != nil {
-			return err
-		}
-	}
 	for pause := firstPoll; ; pause = min(lastPoll, pause*3/2) {
 		m, err := p.machines.State(ctx, d.ServerID)
 		switch {
@@ -136,4 +153,11 @@ func (p *Pool) ready(ctx context.Context, d store.Desktop) error {
 		p.broken = p.broken[1:]
 	}
 	return nil
+}
+
+// replacedFromStock forgets what broke while there was another desktop at once: nobody waited for its replacement.
+func (p *Pool) replacedFromStock() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.broken = nil
 }

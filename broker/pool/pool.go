@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/deskstorm/deskstorm/broker/store"
 )
@@ -37,22 +38,41 @@ type Machines interface {
 	All(ctx context.Context, pool string) ([]Machine, error)
 	// Delete asks for a server's end. ErrGone, or nothing, says that there is none.
 	Delete(ctx context.Context, serverID string) error
-	// Answers says whether the desktop on a server takes connections.
+	// Answers says whether the desktop on a server takes connections. ErrUnsure says that nobody knows.
 	Answers(ctx context.Context, m Machine) error
 }
 
 // ErrGone says that the cloud has no such server.
 var ErrGone = errors.New("the cloud has no such server")
 
+// ErrUnsure says that the cloud failed to tell where a desktop's console is.
+var ErrUnsure = errors.New("whether the desktop answers is not known")
+
 // Status is a server's, in Nova's words. Others than these exist.
 type Status string
 
-// The statuses that pools decide on.
+// The statuses that the broker decides on (the compute API guide, "Server concepts").
 const (
-	Build  Status = "BUILD"
-	Active Status = "ACTIVE"
-	Failed Status = "ERROR"
+	Build     Status = "BUILD"
+	Active    Status = "ACTIVE"
+	Failed    Status = "ERROR"
+	Stopped   Status = "SHUTOFF"
+	Paused    Status = "PAUSED"
+	Suspended Status = "SUSPENDED"
+	Shelved   Status = "SHELVED"
+	Offloaded Status = "SHELVED_OFFLOADED"
+	Softly    Status = "SOFT_DELETED"
+	Rescued   Status = "RESCUE"
 )
+
+// Resting says that a server stays as it is until somebody changes it. Others are about to run, or Nova does not know.
+func (s Status) Resting() bool {
+	switch s {
+	case Failed, Stopped, Paused, Suspended, Shelved, Offloaded, Softly, Rescued:
+		return true
+	}
+	return false
+}
 
 // Machine is a server as the cloud sees it.
 type Machine struct {
@@ -76,28 +96,34 @@ type Pool struct {
 	kicked chan struct{} // something has changed
 	work   sync.WaitGroup
 
+	slots    *semaphore.Weighted // for what boots, new or stopped
 	mu       sync.Mutex
 	boots    int                 // in progress
+	building map[string]struct{} // desktops that are being built here
 	failures int                 // of builds, one after another
 	trouble  error               // of the last of them
+	troubled time.Time           // when that was
 	pause    time.Time           // no build before, because of them
 	retiring map[string]struct{} // desktops whose end is in progress
 	broken   []time.Time         // when desktops broke whose replacement is not ready yet, the oldest first
 
-	condemned []time.Time // when desktops were given up lately because their consoles did not answer
+	condemned []time.Time         // when desktops were given up lately that did not answer, or were not there
+	answered  time.Time           // when a console last did
+	orphans   map[string]struct{} // servers that the last inspection knew no record of
 	queue     queue
 }
 
 // New makes a pool that does nothing yet.
 func New(spec Spec, s *store.Store, machines Machines, log *slog.Logger, m *Metrics) *Pool {
 	return &Pool{spec: spec, store: s, machines: machines, log: log.With("pool", spec.Name), metrics: m,
-		kicked: make(chan struct{}, 1), retiring: map[string]struct{}{}}
+		kicked: make(chan struct{}, 1), slots: semaphore.NewWeighted(int64(spec.Boots)),
+		building: map[string]struct{}{}, retiring: map[string]struct{}{}}
 }
 
 // Spec is what the pool was made with.
 func (p *Pool) Spec() Spec { return p.spec }
 
-// Boots is how many desktops are being built now.
+// Boots is how many desktops boot now: new ones, and stopped ones that logins started.
 func (p *Pool) Boots() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,11 +137,14 @@ func (p *Pool) Waiting() int {
 	return p.queue.length()
 }
 
-// Trouble is why the pool's last build failed; nil if it did not. It is ErrCloud, or ErrBuildTimeout if the cloud takes
-// builds and does not finish them.
-func (p *Pool) Trouble() error {
+// Trouble is why the pool's last build failed; nil if it did not, or if that was before a time and the next one is under
+// way. It is ErrCloud, or ErrBuildTimeout if the cloud takes builds and does not finish them.
+func (p *Pool) Trouble(since time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.boots > 0 && p.troubled.Before(since) {
+		return nil
+	}
 	return p.trouble
 }
 
@@ -130,7 +159,6 @@ func (p *Pool) Kick() {
 // Run keeps the pool until ctx ends, and returns when all work in progress has stopped.
 func (p *Pool) Run(ctx context.Context) {
 	defer p.work.Wait()
-	p.resume(ctx)
 	p.work.Go(func() { p.inspectAgainAndAgain(ctx) })
 	retry := time.NewTicker(retireEvery)
 	defer retry.Stop()
@@ -151,29 +179,12 @@ func (p *Pool) Run(ctx context.Context) {
 	}
 }
 
-// resume goes on with what an earlier broker was building.
-func (p *Pool) resume(ctx context.Context) {
-	building, err := p.store.Desktops(ctx, p.spec.Name, store.Building)
-	if err != nil {
-		p.log.Error("looking for builds of an earlier run", "err", err)
-		return
-	}
-	for _, d := range building {
-		if d.ServerID == "" {
-			// Whether the cloud was asked nobody knows. If it was, retire finds the server by its mark.
-			p.giveUp(ctx, d, causeUnknown, "the broker ended before the cloud answered")
-			continue
-		}
-		p.started()
-		p.work.Go(func() { p.build(ctx, d) })
-	}
-}
-
 // stock is how many desktops a pool has.
 type stock struct {
 	ready    int // of the specification
 	outdated int // ready too, but of another one
 	building int
+	drained  int // while they are being built
 	deleting int
 	all      int
 }
@@ -190,7 +201,9 @@ func (p *Pool) count(ctx context.Context) (stock, error) {
 			n.outdated += c.Desktops
 		case c.State == store.Ready:
 			n.ready += c.Desktops
-		case c.State == store.Building && !c.Draining:
+		case c.State == store.Building && c.Draining:
+			n.drained += c.Desktops
+		case c.State == store.Building:
 			n.building += c.Desktops
 		}
 	}
@@ -203,13 +216,74 @@ func (p *Pool) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.adopt(ctx, n.building+n.drained); err != nil {
+		return err
+	}
 	if n.deleting > 0 {
 		if err := p.retireAll(ctx); err != nil {
 			return err
 		}
 	}
 	waiting := p.tellWaiting(n.ready + n.outdated)
-	return p.refill(ctx, waiting+p.spec.Ready-n.ready-n.building)
+	missing := waiting + p.spec.Ready - n.ready - n.building
+	if missing <= 0 && n.building == 0 {
+		p.replacedFromStock()
+	}
+	return p.refill(ctx, missing)
+}
+
+// adopt goes on with builds that nobody is at: those of a broker that has ended, and those whose end could not be recorded.
+func (p *Pool) adopt(ctx context.Context, recorded int) error {
+	p.mu.Lock()
+	here := len(p.building)
+	p.mu.Unlock()
+	if recorded <= here {
+		return nil
+	}
+	building, err := p.store.Desktops(ctx, p.spec.Name, store.Building)
+	if err != nil {
+		return err
+	}
+	for _, d := range building {
+		if p.isBuilding(d.ID) || !p.slots.TryAcquire(1) {
+			continue
+		}
+		p.begin(d.ID)
+		p.work.Go(func() { p.build(ctx, d) })
+	}
+	return nil
+}
+
+func (p *Pool) isBuilding(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.building[id]
+	return ok
+}
+
+// begin counts a build that has a slot.
+func (p *Pool) begin(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.building[id] = struct{}{}
+	p.boots++
+}
+
+// Boot takes a place among what boots for a stopped desktop, and waits for one. Whoever has one must call done.
+func (p *Pool) Boot(ctx context.Context) (done func(), err error) {
+	if err := p.slots.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.boots++
+	return func() {
+		p.mu.Lock()
+		p.boots--
+		p.mu.Unlock()
+		p.slots.Release(1)
+		p.Kick()
+	}, nil
 }
 
 // tellWaiting lets as many logins try again as there are desktops, and returns how many wait.
@@ -224,27 +298,24 @@ func (p *Pool) tellWaiting(ready int) int {
 func (p *Pool) refill(ctx context.Context, missing int) error {
 	now := time.Now()
 	p.mu.Lock()
-	n := min(missing, p.spec.Boots-p.boots)
-	if now.Before(p.pause) {
-		n = 0
-	}
+	paused := now.Before(p.pause)
 	p.mu.Unlock()
-	if n <= 0 {
+	if paused {
 		return nil
 	}
-	ids := make([]string, n)
-	for i := range ids {
-		ids[i] = uuid.NewString()
+	var ids []string
+	for len(ids) < missing && p.slots.TryAcquire(1) {
+		ids = append(ids, uuid.NewString())
+	}
+	if len(ids) == 0 {
+		return nil
 	}
 	added, err := p.store.AddDesktops(ctx, p.spec.Name, p.spec.ID(), p.spec.Max, ids, now)
-	if err != nil {
-		return err
-	}
+	p.slots.Release(int64(len(ids) - added))
 	for _, id := range ids[:added] {
-		p.started()
-		p.work.Go(func() {
-			p.build(ctx, store.Desktop{ID: id, Pool: p.spec.Name, State: store.Building, Created: now})
-		})
+		p.begin(id)
+		d := store.Desktop{ID: id, Pool: p.spec.Name, State: store.Building, Created: now}
+		p.work.Go(func() { p.make(ctx, d) })
 	}
-	return nil
+	return err
 }

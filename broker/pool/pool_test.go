@@ -2,12 +2,14 @@ package pool
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +34,7 @@ type fakeCloud struct {
 	lost     bool          // builds are accepted and never done
 	fail     bool          // builds end in ERROR
 	answer   time.Duration // of Build
+	unlisted bool          // All leaves everything out
 }
 
 type fakeMachine struct {
@@ -91,6 +94,9 @@ func (c *fakeCloud) All(context.Context, string) ([]Machine, error) {
 	defer c.mu.Unlock()
 	var all []Machine
 	for _, m := range c.machines {
+		if c.unlisted {
+			continue
+		}
 		all = append(all, m.Machine)
 	}
 	return all, nil
@@ -133,7 +139,11 @@ type bench struct {
 }
 
 func start(t *testing.T, s Spec) *bench {
-	db, err := store.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "broker.db"))
+	return startOn(t, s, filepath.Join(t.TempDir(), "broker.db"))
+}
+
+func startOn(t *testing.T, s Spec, database string) *bench {
+	db, err := store.Open(t.Context(), "sqlite://"+database)
 	require.NoError(t, err)
 	b := &bench{t: t, cloud: newCloud(), store: db, metrics: NewMetrics(prometheus.NewRegistry())}
 	b.run(s)
@@ -247,7 +257,7 @@ func TestBuildsThatFail(t *testing.T) {
 				b := start(t, spec)
 				b.cloud.change(func() { test.fault(b.cloud) })
 				time.Sleep(20 * time.Minute)
-				require.ErrorIs(t, b.pool.Trouble(), test.trouble)
+				require.ErrorIs(t, b.pool.Trouble(time.Time{}), test.trouble)
 				require.LessOrEqual(t, b.cloud.asks(), test.most, "a cloud that fails is not hammered")
 				failed := testutil.ToFloat64(b.metrics.buildsFailed.WithLabelValues("standard", string(test.cause)))
 				require.Greater(t, failed, 5.0)
@@ -255,7 +265,7 @@ func TestBuildsThatFail(t *testing.T) {
 				require.Zero(t, b.count(store.Ready))
 				b.cloud.change(func() { test.heal(b.cloud) })
 				b.eventually("healing", 10*time.Minute, func() bool { return b.count(store.Ready) == 5 })
-				require.NoError(t, b.pool.Trouble())
+				require.NoError(t, b.pool.Trouble(time.Time{}))
 				require.Len(t, b.cloud.machines, b.count(""), "what failed is deleted")
 			})
 		})
@@ -342,6 +352,103 @@ func TestOrphansAreDeleted(t *testing.T) {
 			return b.cloud.machines["lost"] == nil
 		})
 		require.EqualValues(t, 1, testutil.ToFloat64(b.metrics.orphans.WithLabelValues("standard")))
+	})
+}
+
+// What would delete all that people work with, if it were believed.
+func TestWrongListsAreNotBelieved(t *testing.T) {
+	for name, test := range map[string]struct {
+		wrong func(*fakeCloud)
+		most  int // desktops that may be given up
+	}{
+		"the list is empty":  {func(c *fakeCloud) { c.unlisted = true }, 0},
+		"no console answers": {func(c *fakeCloud) { c.each(func(m *fakeMachine) { m.dead = true }) }, 3},
+		"all are in ERROR":   {func(c *fakeCloud) { c.each(func(m *fakeMachine) { m.Status = Failed }) }, 3},
+		"all are gone":       {func(c *fakeCloud) { clear(c.machines) }, 3},
+		"all migrate":        {func(c *fakeCloud) { c.each(func(m *fakeMachine) { m.Status = "MIGRATING" }) }, 0},
+		"another database made many": {func(c *fakeCloud) {
+			for i := range 50 {
+				id := fmt.Sprint("foreign-", i)
+				c.machines[id] = &fakeMachine{Machine: Machine{ServerID: id, DesktopID: id, Status: Active}}
+			}
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				many := spec
+				many.Ready = 8
+				b := start(t, many)
+				b.eventually("eight ready desktops", 5*time.Minute, func() bool { return b.count(store.Ready) == 8 })
+				mine := b.login("ada")
+				b.eventually("another one", time.Minute, func() bool { return b.count(store.Ready) == 8 })
+				servers := 0
+				b.cloud.change(func() {
+					test.wrong(b.cloud)
+					b.cloud.refuse = errors.New("no new ones") // whose answers would be heard
+					servers = len(b.cloud.machines)
+				})
+				time.Sleep(4 * time.Minute)
+				require.GreaterOrEqual(t, b.count(store.Ready), 8-test.most)
+				b.cloud.change(func() { require.GreaterOrEqual(t, len(b.cloud.machines), servers-test.most) })
+				if name != "all are gone" {
+					d, err := b.store.Desktop(t.Context(), mine.ID)
+					require.NoError(t, err)
+					require.Equal(t, store.Assigned, d.State, "somebody works at it")
+				}
+			})
+		})
+	}
+}
+
+// each changes all machines.
+func (c *fakeCloud) each(f func(*fakeMachine)) {
+	for _, m := range c.machines {
+		f(m)
+	}
+}
+
+// A database that is away for a while strands no build.
+func TestDatabaseAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dsn := filepath.Join(t.TempDir(), "broker.db")
+		b := startOn(t, spec, dsn)
+		time.Sleep(15 * time.Second) // two are being built
+		other, err := sql.Open("sqlite", dsn)
+		require.NoError(t, err)
+		defer other.Close()
+		_, err = other.Exec(`ALTER TABLE desktops RENAME TO away`)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		_, err = other.Exec(`ALTER TABLE away RENAME TO desktops`)
+		require.NoError(t, err)
+		b.eventually("five ready desktops", 10*time.Minute, func() bool { return b.count(store.Ready) == 5 && b.count("") == 5 })
+	})
+}
+
+// Stopped desktops that logins start boot under the same limit as new ones.
+func TestStartsAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		none := spec
+		none.Ready = 0
+		b := start(t, none)
+		var most, now atomic.Int64
+		var logins sync.WaitGroup
+		for range 10 {
+			logins.Go(func() {
+				done, err := b.pool.Boot(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer done()
+				most.Store(max(most.Load(), now.Add(1)))
+				time.Sleep(10 * time.Second)
+				now.Add(-1)
+			})
+		}
+		logins.Wait()
+		require.EqualValues(t, 2, most.Load())
+		require.Zero(t, b.pool.Boots())
 	})
 }
 

@@ -24,6 +24,13 @@ func openConsoles(c config.Console, nova *cloud.Cloud) (console.Finder, func() e
 	}
 	var finders []console.Finder
 	var closers []func() error
+	closeAll := func() error {
+		var errs []error
+		for _, f := range closers {
+			errs = append(errs, f())
+		}
+		return errors.Join(errs...)
+	}
 	for _, way := range c.Order {
 		switch way {
 		case config.SpiceDirect:
@@ -41,7 +48,7 @@ func openConsoles(c config.Console, nova *cloud.Cloud) (console.Finder, func() e
 		case config.Static:
 			static, err := staticConsoles(c.Static)
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, errors.Join(err, closeAll())
 			}
 			finders = append(finders, console.Static(static))
 		default:
@@ -49,13 +56,7 @@ func openConsoles(c config.Console, nova *cloud.Cloud) (console.Finder, func() e
 		}
 	}
 	trust.finder = console.First(finders...)
-	return trust, func() error {
-		var errs []error
-		for _, f := range closers {
-			errs = append(errs, f())
-		}
-		return errors.Join(errs...)
-	}, nil
+	return trust, closeAll, nil
 }
 
 func staticConsoles(all map[string]config.StaticConsole) (map[string]client.Console, error) {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +40,7 @@ type Service struct {
 
 	broker   *broker.Broker
 	server   *http.Server
+	serving  sync.WaitGroup // requests
 	listener net.Listener
 	closers  []func() error
 }
@@ -84,7 +86,7 @@ func (s *Service) open(ctx context.Context, c config.Config, log *slog.Logger) e
 		Registerer: registry, Log: log, Lease: c.Lease,
 	})
 	apiConfig := api.Config{Logger: log, MaxLogins: c.MaxLogins, Registerer: registry,
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry})}
+		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, ErrorHandling: promhttp.ContinueOnError})}
 	if c.OperatorToken.Given() {
 		if apiConfig.OperatorToken, err = c.OperatorToken.Read(); err != nil {
 			return err
@@ -95,7 +97,13 @@ func (s *Service) open(ctx context.Context, c config.Config, log *slog.Logger) e
 
 // listen takes the address; what comes before Serve waits in the kernel's queue.
 func (s *Service) listen(c config.Config, apiConfig api.Config) error {
-	s.server = &http.Server{Handler: api.New(s.broker, apiConfig), ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout}
+	handler := api.New(s.broker, apiConfig)
+	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.serving.Add(1)
+		defer s.serving.Done()
+		handler.ServeHTTP(w, r)
+	})
+	s.server = &http.Server{Handler: counted, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout}
 	var err error
 	if s.listener, err = net.Listen("tcp", c.Listen); err != nil {
 		return fmt.Errorf("listening for the API: %w", err)
@@ -121,7 +129,8 @@ func (s *Service) listen(c config.Config, apiConfig api.Config) error {
 // Serve serves until ctx ends, then lets the requests under way finish, and closes everything. Desktops that are being
 // built are left to the next broker.
 func (s *Service) Serve(ctx context.Context) error {
-	running, stop := context.WithCancel(ctx)
+	// The pools go on while logins that wait for them are served to their end.
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	ended := make(chan error, 2)
 	go func() { ended <- s.broker.Run(running) }()
@@ -148,6 +157,7 @@ func (s *Service) Serve(ctx context.Context) error {
 	defer cancel()
 	if s.server.Shutdown(draining) != nil {
 		_ = s.server.Close() // who waits for a desktop cannot be waited for
+		s.undone()
 	}
 	stop()
 	errs := []error{first}
@@ -155,6 +165,19 @@ func (s *Service) Serve(ctx context.Context) error {
 		errs = append(errs, <-ended)
 	}
 	return errors.Join(append(errs, s.close())...)
+}
+
+// undone waits until the logins that were cut have given back what they had, for a while.
+func (s *Service) undone() {
+	done := make(chan struct{})
+	go func() {
+		s.serving.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(drainTimeout):
+	}
 }
 
 func (s *Service) close() error {

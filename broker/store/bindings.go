@@ -9,7 +9,7 @@ import (
 
 // Bindings returns those of a kind and a key, in the order of their keys; of all kinds or keys if empty.
 func (s *Store) Bindings(ctx context.Context, kind BindingKind, key string) ([]Binding, error) {
-	rows, err := s.db.QueryContext(ctx, s.query(`SELECT pool, kind, key, desktop_id, created FROM bindings
+	rows, err := s.reads.QueryContext(ctx, s.query(`SELECT pool, kind, key, desktop_id, created FROM bindings
 		WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR key = $2) ORDER BY kind, key, pool`), string(kind), key)
 	if err != nil {
 		return nil, fmt.Errorf("reading the bindings: %w", err)
@@ -25,27 +25,30 @@ func (s *Store) Bindings(ctx context.Context, kind BindingKind, key string) ([]B
 	}, "the bindings")
 }
 
-// Rebind gives a key another desktop of the same pool from its next login on. The desktop that it had is freed. The error
-// is ErrBusy if the new one is bound to another key, or cannot be used.
+// Rebind gives a key another desktop of its pool from its next login on. The desktop that it had is freed when its session
+// ends, at once if it has none. The error is ErrBusy if the new one is bound to another key, or is not a ready one of the
+// pool.
 func (s *Store) Rebind(ctx context.Context, b Binding, after func(pool string) State, now time.Time) (Binding, error) {
 	err := s.transact(ctx, func(tx *transaction) error {
+		old, err := tx.bound(Want{Pool: b.Pool, Kind: b.Kind, Key: b.Key})
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		had := err == nil
+		if had && old.ID == b.DesktopID {
+			return tx.row(`SELECT created FROM bindings WHERE desktop_id = $1`, b.DesktopID).Scan((*scanTime)(&b.Created))
+		}
 		d, err := tx.desktop(b.DesktopID)
 		if err != nil {
 			return err
 		}
-		old, err := tx.bound(Want{Pool: d.Pool, Kind: b.Kind, Key: b.Key})
-		switch {
-		case err == nil && old.ID == d.ID:
-			return nil
-		case err == nil:
-			if err := tx.free(old, after(old.Pool), now); err != nil {
-				return err
-			}
-		case !errors.Is(err, ErrNotFound):
-			return err
-		}
 		if d.State != Ready || b.Pool != d.Pool {
 			return ErrBusy
+		}
+		if had {
+			if err := tx.unbind(old, after(old.Pool), now); err != nil {
+				return err
+			}
 		}
 		if err := tx.exec(`UPDATE desktops SET state = $2, changed = $3 WHERE id = $1`, d.ID, Assigned, stamp(now)); err != nil {
 			return err
@@ -54,22 +57,35 @@ func (s *Store) Rebind(ctx context.Context, b Binding, after func(pool string) S
 		return tx.bind(b)
 	})
 	if err != nil {
-		return b, fmt.Errorf("binding %s %q to desktop %s: %w", b.Kind, b.Key, b.DesktopID, err)
+		return b, fmt.Errorf("binding a %s to desktop %s: %w", b.Kind, b.DesktopID, err)
 	}
 	return b, nil
 }
 
-// Unbind ends a key's binding in a pool, and the session of its desktop. The error is ErrNotFound if it has none.
+// unbind ends a desktop's binding. Whoever works at it goes on until the session ends, which frees it.
+func (t *transaction) unbind(d Desktop, to State, now time.Time) error {
+	inUse, err := t.inSession(d.ID)
+	if err != nil || !inUse {
+		if err != nil {
+			return err
+		}
+		return t.free(d, to, now)
+	}
+	return t.exec(`DELETE FROM bindings WHERE desktop_id = $1`, d.ID)
+}
+
+// Unbind ends a key's binding in a pool. Its desktop is freed when its session ends, at once if it has none. The error is
+// ErrNotFound if there is no such binding.
 func (s *Store) Unbind(ctx context.Context, pool string, kind BindingKind, key string, after func(pool string) State, now time.Time) error {
 	err := s.transact(ctx, func(tx *transaction) error {
 		d, err := tx.bound(Want{Pool: pool, Kind: kind, Key: key})
 		if err != nil {
 			return err
 		}
-		return tx.free(d, after(pool), now)
+		return tx.unbind(d, after(pool), now)
 	})
 	if err != nil {
-		return fmt.Errorf("ending the binding of %s %q in pool %s: %w", kind, key, pool, err)
+		return fmt.Errorf("ending the binding of a %s in pool %s: %w", kind, pool, err)
 	}
 	return nil
 }

@@ -75,11 +75,12 @@ func (s *Store) SetReady(ctx context.Context, id string, now time.Time) (Desktop
 	return after, err
 }
 
-// SetBroken says that a desktop cannot be used. Its binding and its session end, and it is to be deleted. It returns
-// whether this was news.
-func (s *Store) SetBroken(ctx context.Context, id, reason string, now time.Time) (news bool, err error) {
+// SetBroken says that a desktop cannot be used. Its binding and its session end, and it is to be deleted. If it is in another
+// state than was by now, nothing is changed: what was found out of a ready desktop may not hold when somebody works at it.
+// The empty state is any. It returns whether this was news.
+func (s *Store) SetBroken(ctx context.Context, id string, was State, reason string, now time.Time) (news bool, err error) {
 	err = s.desktop(ctx, id, "recording as broken", func(tx *transaction, d Desktop) error {
-		if news = d.State != Deleting; !news {
+		if news = d.State != Deleting && (was == "" || d.State == was); !news {
 			return nil
 		}
 		if err := tx.exec(`UPDATE desktops SET broken = $2, reason = $3 WHERE id = $1`, id, stamp(now), reason); err != nil {
@@ -90,9 +91,13 @@ func (s *Store) SetBroken(ctx context.Context, id, reason string, now time.Time)
 	return news, err
 }
 
-// Drain takes a desktop out of use: one that nobody has is to be deleted now, any other one when its session ends.
-func (s *Store) Drain(ctx context.Context, id string, now time.Time) error {
+// Drain takes a desktop out of use: one without a session is to be deleted now, any other one when its session ends. As with
+// SetBroken, nothing is changed if it is in another state than was.
+func (s *Store) Drain(ctx context.Context, id string, was State, now time.Time) error {
 	return s.desktop(ctx, id, "draining", func(tx *transaction, d Desktop) error {
+		if was != "" && d.State != was {
+			return nil
+		}
 		if err := tx.exec(`UPDATE desktops SET draining = TRUE WHERE id = $1`, id); err != nil {
 			return err
 		}
@@ -127,7 +132,7 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 
 // Desktop returns one.
 func (s *Store) Desktop(ctx context.Context, id string) (Desktop, error) {
-	d, err := scanDesktop(s.db.QueryRowContext(ctx, s.query(`SELECT `+desktopColumns+` FROM desktops WHERE id = $1`), id))
+	d, err := scanDesktop(s.reads.QueryRowContext(ctx, s.query(`SELECT `+desktopColumns+` FROM desktops WHERE id = $1`), id))
 	if err != nil {
 		return d, fmt.Errorf("reading desktop %s: %w", id, err)
 	}
@@ -136,12 +141,25 @@ func (s *Store) Desktop(ctx context.Context, id string) (Desktop, error) {
 
 // Desktops returns those of a pool in a state, in the order of their creation; of all pools or states if empty.
 func (s *Store) Desktops(ctx context.Context, pool string, state State) ([]Desktop, error) {
-	rows, err := s.db.QueryContext(ctx, s.query(`SELECT `+desktopColumns+` FROM desktops
+	rows, err := s.reads.QueryContext(ctx, s.query(`SELECT `+desktopColumns+` FROM desktops
 		WHERE ($1 = '' OR pool = $1) AND ($2 = '' OR state = $2) ORDER BY created, id`), pool, string(state))
 	if err != nil {
 		return nil, fmt.Errorf("reading the desktops: %w", err)
 	}
 	return collect(rows, scanDesktop, "the desktops")
+}
+
+// Pools returns the names of the pools that have desktops.
+func (s *Store) Pools(ctx context.Context) ([]string, error) {
+	rows, err := s.reads.QueryContext(ctx, `SELECT DISTINCT pool FROM desktops ORDER BY pool`)
+	if err != nil {
+		return nil, fmt.Errorf("reading the pools: %w", err)
+	}
+	return collect(rows, func(row interface{ Scan(...any) error }) (string, error) {
+		var name string
+		err := row.Scan(&name)
+		return name, err
+	}, "the pools")
 }
 
 // Count is how many desktops are in a state.
@@ -154,7 +172,7 @@ type Count struct {
 
 // Counts counts the desktops of a pool with a specification.
 func (s *Store) Counts(ctx context.Context, pool, spec string) ([]Count, error) {
-	rows, err := s.db.QueryContext(ctx, s.query(`SELECT state, draining, spec <> $2 AS outdated, COUNT(*) FROM desktops
+	rows, err := s.reads.QueryContext(ctx, s.query(`SELECT state, draining, spec <> $2 AS outdated, COUNT(*) FROM desktops
 		WHERE pool = $1 GROUP BY state, draining, outdated ORDER BY state, draining, outdated`), pool, spec)
 	if err != nil {
 		return nil, fmt.Errorf("counting the desktops: %w", err)

@@ -25,7 +25,7 @@ func scanSession(row interface{ Scan(...any) error }) (Session, error) {
 
 // Session returns one.
 func (s *Store) Session(ctx context.Context, id string) (Session, error) {
-	one, err := scanSession(s.db.QueryRowContext(ctx, s.query(`SELECT `+sessionColumns+` FROM sessions s WHERE s.id = $1`), id))
+	one, err := scanSession(s.reads.QueryRowContext(ctx, s.query(`SELECT `+sessionColumns+` FROM sessions s WHERE s.id = $1`), id))
 	if err != nil {
 		return one, fmt.Errorf("reading the session: %w", err)
 	}
@@ -34,22 +34,29 @@ func (s *Store) Session(ctx context.Context, id string) (Session, error) {
 
 // Sessions returns all of them, the oldest first.
 func (s *Store) Sessions(ctx context.Context) ([]Session, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions s ORDER BY s.began, s.id`)
+	rows, err := s.reads.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions s ORDER BY s.began, s.id`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the sessions: %w", err)
 	}
 	return collect(rows, scanSession, "the sessions")
 }
 
-// EndSession ends a session. A desktop that was bound for the session only, or is drained, is freed; after says what
-// becomes of the desktops of a pool: Ready or Deleting. The error is ErrNotFound if there is no such session.
+// CountSessions counts them.
+func (s *Store) CountSessions(ctx context.Context) (int, error) {
+	var n int
+	if err := s.reads.QueryRowContext(ctx, `SELECT COUNT(*) FROM sessions`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("counting the sessions: %w", err)
+	}
+	return n, nil
+}
+
+// EndSession ends a session. A desktop that was bound for the session only, is bound no more, or is drained, is freed; after
+// says what becomes of the desktops of a pool: Ready or Deleting. The error is ErrNotFound if there is no such session.
 func (s *Store) EndSession(ctx context.Context, id string, after func(pool string) State, now time.Time) (Desktop, error) {
 	var of Desktop
 	err := s.transact(ctx, func(tx *transaction) error {
-		var kind BindingKind
 		var desktopID string
-		err := tx.row(`SELECT s.desktop_id, COALESCE(b.kind, '') FROM sessions s
-			LEFT JOIN bindings b ON b.desktop_id = s.desktop_id WHERE s.id = $1`, id).Scan(&desktopID, &kind)
+		err := tx.row(`SELECT desktop_id FROM sessions WHERE id = $1`, id).Scan(&desktopID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNotFound
 		}
@@ -68,7 +75,12 @@ func (s *Store) EndSession(ctx context.Context, id string, after func(pool strin
 		if ended == 0 {
 			return ErrNotFound
 		}
-		if kind == BindSession || of.Draining {
+		var kind BindingKind
+		err = tx.row(`SELECT kind FROM bindings WHERE desktop_id = $1`, of.ID).Scan(&kind)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if kind == BindSession || kind == "" || of.Draining {
 			return tx.free(of, after(of.Pool), now)
 		}
 		return nil

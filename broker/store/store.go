@@ -26,7 +26,8 @@ var (
 
 // Store is an open database. Its methods may be called by many goroutines at once.
 type Store struct {
-	db      *sql.DB
+	db      *sql.DB // for transactions
+	reads   *sql.DB // for questions beside them; the same one, but for SQLite
 	dialect dialect
 }
 
@@ -43,16 +44,29 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	}
 	db.SetMaxOpenConns(d.connections)
 	db.SetMaxIdleConns(d.connections)
-	s := &Store{db: db, dialect: d}
+	s := &Store{db: db, reads: db, dialect: d}
 	if err := s.migrate(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("opening the %s database: %w", d.name, withoutSecrets(err, dsn))
+	}
+	if d.readers > 0 {
+		if s.reads, err = sql.Open(d.driver, source+"&_pragma=query_only(1)"); err != nil {
+			_ = db.Close()
+			return nil, fmt.Errorf("opening the %s database: %w", d.name, withoutSecrets(err, dsn))
+		}
+		s.reads.SetMaxOpenConns(d.readers)
+		s.reads.SetMaxIdleConns(d.readers)
 	}
 	return s, nil
 }
 
 // Close closes the database.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	if s.reads != s.db {
+		return errors.Join(s.reads.Close(), s.db.Close())
+	}
+	return s.db.Close()
+}
 
 // Check says whether the database answers.
 func (s *Store) Check(ctx context.Context) error {
@@ -66,6 +80,8 @@ func (s *Store) Check(ctx context.Context) error {
 type dialect struct {
 	name, driver string
 	connections  int
+	readers      int    // connections that only read, beside those; 0: none
+	lockKey      string // locks a text until the transaction ends
 	forUpdate    string // locks the rows that were read
 	skipLocked   string // and leaves out those that somebody else has locked
 }
@@ -79,14 +95,14 @@ func parseDSN(dsn string) (dialect, string, error) {
 			return dialect{}, "", errors.New("the database's DSN names no file: sqlite:///var/lib/deskstorm/broker.db")
 		}
 		path = filepath.Clean(path)
-		// One connection: SQLite has one writer at a time, and waiting for it in Go is fair where its own busy handler
+		// One connection that writes: SQLite has one writer at a time, and waiting for it in Go is fair where its own busy handler
 		// is not. Full synchronisation, because a desktop must not be handed out twice after a power cut.
 		source := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_txlock=immediate&_pragma=busy_timeout(10000)" +
 			"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
-		return dialect{name: "SQLite", driver: "sqlite", connections: 1}, source, nil
+		return dialect{name: "SQLite", driver: "sqlite", connections: 1, readers: 4}, source, nil
 	case strings.HasPrefix(dsn, "postgres://"), strings.HasPrefix(dsn, "postgresql://"):
 		return dialect{name: "PostgreSQL", driver: "pgx", connections: 16,
-			forUpdate: " FOR UPDATE", skipLocked: " FOR UPDATE SKIP LOCKED"}, dsn, nil
+			lockKey: `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, forUpdate: " FOR UPDATE", skipLocked: " FOR UPDATE SKIP LOCKED"}, dsn, nil
 	}
 	return dialect{}, "", errors.New("the database's DSN must begin with sqlite: or postgres://")
 }
@@ -120,6 +136,19 @@ func stamp(t time.Time) int64 {
 		return 0
 	}
 	return t.UnixMicro()
+}
+
+// scanTime is a time to be read from the database.
+type scanTime time.Time
+
+// Scan implements sql.Scanner.
+func (t *scanTime) Scan(value any) error {
+	stamp, ok := value.(int64)
+	if !ok {
+		return fmt.Errorf("a time is kept as %T", value)
+	}
+	*t = scanTime(timeOf(stamp))
+	return nil
 }
 
 func timeOf(stamp int64) time.Time {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -148,17 +149,17 @@ func TestBrokenAndDrained(t *testing.T) {
 		}
 		require.Equal(t, "d1", login("s1", "ada"))
 
-		news, err := s.SetBroken(t.Context(), "d1", "no answer", noon)
+		news, err := s.SetBroken(t.Context(), "d1", "", "no answer", noon)
 		require.NoError(t, err)
 		require.True(t, news)
-		news, err = s.SetBroken(t.Context(), "d1", "no answer", noon)
+		news, err = s.SetBroken(t.Context(), "d1", "", "no answer", noon)
 		require.NoError(t, err)
 		require.False(t, news, "told twice")
 		require.Equal(t, store.Deleting, state(t, s, "d1"))
 		require.Equal(t, "d2", login("s2", "ada"), "another desktop for the broken one")
 
 		// Drained in use: until the session ends. Then the user's next desktop is another one.
-		require.NoError(t, s.Drain(t.Context(), "d2", noon))
+		require.NoError(t, s.Drain(t.Context(), "d2", "", noon))
 		require.Equal(t, store.Assigned, state(t, s, "d2"))
 		_, err = s.EndSession(t.Context(), "s2", keep, noon)
 		require.NoError(t, err)
@@ -166,17 +167,17 @@ func TestBrokenAndDrained(t *testing.T) {
 		require.Equal(t, "d3", login("s3", "ada"))
 
 		// Drained in use and logged in again: the old one is given up at once.
-		require.NoError(t, s.Drain(t.Context(), "d3", noon))
+		require.NoError(t, s.Drain(t.Context(), "d3", "", noon))
 		require.Equal(t, "d4", login("s4", "ada"))
 		require.Equal(t, store.Deleting, state(t, s, "d3"))
 
 		// Drained while ready: at once. While it is built: as soon as it is.
 		addReady(t, s, "standard", "d5")
-		require.NoError(t, s.Drain(t.Context(), "d5", noon))
+		require.NoError(t, s.Drain(t.Context(), "d5", "", noon))
 		require.Equal(t, store.Deleting, state(t, s, "d5"))
 		_, err = s.AddDesktops(t.Context(), "standard", "spec", 1000, []string{"d6"}, noon)
 		require.NoError(t, err)
-		require.NoError(t, s.Drain(t.Context(), "d6", noon))
+		require.NoError(t, s.Drain(t.Context(), "d6", "", noon))
 		require.Equal(t, store.Building, state(t, s, "d6"))
 		d, err := s.SetReady(t.Context(), "d6", noon)
 		require.NoError(t, err)
@@ -200,6 +201,8 @@ func TestBindings(t *testing.T) {
 		_, err = s.Rebind(t.Context(), store.Binding{Kind: store.BindUser, Key: "ada", Pool: "standard", DesktopID: "d2"}, keep, noon)
 		require.ErrorIs(t, err, store.ErrBusy, "it is bob's")
 		require.Equal(t, store.Assigned, state(t, s, "d1"), "a refused change changes nothing")
+		_, err = s.EndSession(t.Context(), "s1", keep, noon)
+		require.NoError(t, err)
 		b, err := s.Rebind(t.Context(), store.Binding{Kind: store.BindUser, Key: "ada", Pool: "standard", DesktopID: "d3"}, keep, noon)
 		require.NoError(t, err)
 		require.Equal(t, noon, b.Created)
@@ -216,6 +219,9 @@ func TestBindings(t *testing.T) {
 		require.Equal(t, []store.Binding{{Kind: store.BindUser, Key: "bob", Pool: "standard", DesktopID: "d2", Created: noon}}, one)
 
 		require.NoError(t, s.Unbind(t.Context(), "standard", store.BindUser, "bob", replace, noon))
+		require.Equal(t, store.Assigned, state(t, s, "d2"), "bob works on")
+		_, err = s.EndSession(t.Context(), "s2", replace, noon)
+		require.NoError(t, err)
 		require.Equal(t, store.Deleting, state(t, s, "d2"))
 		require.ErrorIs(t, s.Unbind(t.Context(), "standard", store.BindUser, "bob", replace, noon), store.ErrNotFound)
 		require.NoError(t, s.Release(t.Context(), "d3", keep, noon))
@@ -283,6 +289,90 @@ func TestConcurrentLogins(t *testing.T) {
 	})
 }
 
+// People whose thin clients log in and out side by side, as two of one user do: the locks of both are taken in one order, so
+// that neither waits for PostgreSQL to find a deadlock, which takes it a second.
+func TestLoginsBesideLogouts(t *testing.T) {
+	databases(t, func(t *testing.T, s *store.Store) {
+		addReady(t, s, "standard", "d1", "d2", "d3")
+		var clients sync.WaitGroup
+		for client := range 4 {
+			clients.Go(func() {
+				for i := range 40 {
+					id := fmt.Sprintf("s-%d-%d", client, i)
+					_, err := s.Allocate(t.Context(), want(id, fmt.Sprint("u", client/2), store.BindSession), noon)
+					if err == nil {
+						_, err = s.EndSession(t.Context(), id, keep, noon)
+					}
+					if err != nil && !errors.Is(err, store.ErrNotFound) { // taken over by the user's other thin client
+						t.Error(err)
+					}
+				}
+			})
+		}
+		begun := time.Now()
+		clients.Wait()
+		require.Less(t, time.Since(begun), 10*time.Second)
+		ready, err := s.Desktops(t.Context(), "standard", store.Ready)
+		require.NoError(t, err)
+		require.Len(t, ready, 3)
+	})
+}
+
+func TestRebindDuringASession(t *testing.T) {
+	databases(t, func(t *testing.T, s *store.Store) {
+		addReady(t, s, "standard", "d1", "d2")
+		addReady(t, s, "other", "o1")
+		_, err := s.Allocate(t.Context(), want("s1", "ada", store.BindUser), noon)
+		require.NoError(t, err)
+		ada := store.Binding{Kind: store.BindUser, Key: "ada", Pool: "standard", DesktopID: "d1"}
+		same, err := s.Rebind(t.Context(), ada, keep, noon.Add(time.Hour))
+		require.NoError(t, err)
+		require.Equal(t, noon, same.Created, "nothing has changed")
+		ada.DesktopID = "o1"
+		_, err = s.Rebind(t.Context(), ada, keep, noon)
+		require.ErrorIs(t, err, store.ErrBusy, "another pool's")
+		ada.DesktopID = "d2"
+		_, err = s.Rebind(t.Context(), ada, replace, noon)
+		require.NoError(t, err)
+		_, err = s.Session(t.Context(), "s1")
+		require.NoError(t, err, "she works on")
+		require.Equal(t, store.Assigned, state(t, s, "d1"))
+		_, err = s.EndSession(t.Context(), "s1", replace, noon)
+		require.NoError(t, err)
+		require.Equal(t, store.Deleting, state(t, s, "d1"))
+		d, err := s.Allocate(t.Context(), want("s2", "ada", store.BindUser), noon)
+		require.NoError(t, err)
+		require.Equal(t, "d2", d.ID)
+	})
+}
+
+func TestConditions(t *testing.T) {
+	databases(t, func(t *testing.T, s *store.Store) {
+		addReady(t, s, "standard", "d1", "d2")
+		w := want("s1", "ada", store.BindSession)
+		w.BoundOnly = true
+		_, err := s.Allocate(t.Context(), w, noon)
+		require.ErrorIs(t, err, store.ErrPoolEmpty, "others wait")
+		w.BoundOnly = false
+		_, err = s.Allocate(t.Context(), w, noon)
+		require.NoError(t, err)
+		w.BoundOnly = true
+		_, err = s.Allocate(t.Context(), w, noon)
+		require.NoError(t, err, "its own")
+
+		news, err := s.SetBroken(t.Context(), "d1", store.Ready, "it did not answer while it was ready", noon)
+		require.NoError(t, err)
+		require.False(t, news)
+		require.NoError(t, s.Drain(t.Context(), "d1", store.Ready, noon))
+		_, err = s.EndSession(t.Context(), "s1", keep, noon)
+		require.NoError(t, err)
+		require.Equal(t, store.Ready, state(t, s, "d1"), "neither broken nor drained")
+		pools, err := s.Pools(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []string{"standard"}, pools)
+	})
+}
+
 func TestOpenRefuses(t *testing.T) {
 	for dsn, says := range map[string]string{
 		"":                                 "must begin with",
@@ -311,4 +401,81 @@ func TestReopen(t *testing.T) {
 	s = open(t, dsn)
 	require.Equal(t, store.Ready, state(t, s, "d1"))
 	require.NoError(t, s.Check(t.Context()))
+}
+
+func TestUndo(t *testing.T) {
+	tests := map[string]struct {
+		kind    store.BindingKind
+		before  func(t *testing.T, s *store.Store) // the login that fails
+		after   func(t *testing.T, s *store.Store)
+		state   store.State
+		session string // that there is then
+		bound   bool
+	}{
+		"a fresh one":          {kind: store.BindSession, state: store.Ready},
+		"a fresh one for good": {kind: store.BindUser, state: store.Ready},
+		"in use": {kind: store.BindSession, state: store.Assigned, session: "s0", bound: true,
+			before: func(t *testing.T, s *store.Store) {
+				_, err := s.Allocate(t.Context(), want("s0", "ada", store.BindSession), noon)
+				require.NoError(t, err)
+			}},
+		"bound, not in use": {kind: store.BindUser, state: store.Assigned, bound: true,
+			before: func(t *testing.T, s *store.Store) {
+				_, err := s.Allocate(t.Context(), want("s0", "ada", store.BindUser), noon)
+				require.NoError(t, err)
+				_, err = s.EndSession(t.Context(), "s0", keep, noon)
+				require.NoError(t, err)
+			}},
+		"drained meanwhile": {kind: store.BindSession, state: store.Deleting,
+			after: func(t *testing.T, s *store.Store) { require.NoError(t, s.Drain(t.Context(), "d1", "", noon)) }},
+		"taken over meanwhile": {kind: store.BindSession, state: store.Assigned, session: "s2", bound: true,
+			after: func(t *testing.T, s *store.Store) {
+				_, err := s.Allocate(t.Context(), want("s2", "ada", store.BindSession), noon)
+				require.NoError(t, err)
+			}},
+		"broken meanwhile": {kind: store.BindSession, state: store.Deleting,
+			after: func(t *testing.T, s *store.Store) {
+				_, err := s.SetBroken(t.Context(), "d1", "", "smoke", noon)
+				require.NoError(t, err)
+			}},
+	}
+	databases(t, func(t *testing.T, s *store.Store) {
+		for name, test := range tests {
+			t.Run(name, func(t *testing.T) {
+				addReady(t, s, "standard", "d1")
+				if test.before != nil {
+					test.before(t, s)
+				}
+				given, err := s.Allocate(t.Context(), want("s1", "ada", test.kind), noon)
+				require.NoError(t, err)
+				if test.after != nil {
+					test.after(t, s)
+				}
+				err = s.Undo(t.Context(), "s1", given, noon)
+				if name == "taken over meanwhile" || name == "broken meanwhile" {
+					require.ErrorIs(t, err, store.ErrNotFound)
+				} else {
+					require.NoError(t, err)
+				}
+				require.Equal(t, test.state, state(t, s, "d1"))
+				sessions, err := s.Sessions(t.Context())
+				require.NoError(t, err)
+				n, err := s.CountSessions(t.Context())
+				require.NoError(t, err)
+				require.Len(t, sessions, n)
+				if test.session == "" {
+					require.Empty(t, sessions)
+				} else {
+					require.Len(t, sessions, 1)
+					require.Equal(t, test.session, sessions[0].ID)
+				}
+				bindings, err := s.Bindings(t.Context(), "", "")
+				require.NoError(t, err)
+				require.Equal(t, test.bound, len(bindings) == 1)
+				_, err = s.SetBroken(t.Context(), "d1", "", "the next test has its own", noon)
+				require.NoError(t, err)
+				require.NoError(t, s.Remove(t.Context(), "d1"))
+			})
+		}
+	})
 }

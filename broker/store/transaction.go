@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
@@ -13,6 +14,9 @@ import (
 // attempts bounds how often a transaction that met another one is repeated. Each repetition sees what the other has
 // done, so that more than a few mean something else is wrong.
 const attempts = 8
+
+// patience bounds a transaction: a database whose host has died says nothing, and TCP takes a quarter of an hour to notice.
+const patience = 20 * time.Second
 
 // transaction is one, with the queries of the store's dialect.
 type transaction struct {
@@ -33,6 +37,8 @@ func (s *Store) transact(ctx context.Context, f func(*transaction) error) error 
 }
 
 func (s *Store) attempt(ctx context.Context, f func(*transaction) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the database does not answer"))
+	defer cancel()
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

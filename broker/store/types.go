@@ -24,7 +24,7 @@ type Desktop struct {
 	Spec     string // identifies the pool's specification that it was built from
 	ServerID string // OpenStack's UUID; empty until the cloud has answered
 	State    State
-	Draining bool      // not handed out again; deleted when its last session or binding ends
+	Draining bool      // not handed out again; deleted when its session ends
 	Broken   time.Time // since when it is known to be; zero: it is not
 	Reason   string    // why it is broken, for people
 	Created  time.Time // when the broker decided to build it

@@ -17,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gophercloud/gophercloud/v2"
+	gopheropenstack "github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -353,4 +356,14 @@ func (c *cell) requireFailure(t *testing.T, err error, class client.Class, step 
 	require.Equal(t, client.StepAuth, failed.Steps[0].Step)
 	require.True(t, seen[failed.Step], "the step that failed has a time")
 	return failed
+}
+
+// setState is what operators do by `openstack server set --state`, as administrators.
+func (c *cell) setState(t *testing.T, serverID, state string) {
+	t.Helper()
+	provider, err := gopheropenstack.AuthenticatedClient(t.Context(), c.Sim.Admin())
+	require.NoError(t, err)
+	compute, err := gopheropenstack.NewComputeV2(provider, gophercloud.EndpointOpts{Region: sim.Region})
+	require.NoError(t, err)
+	require.NoError(t, servers.ResetState(t.Context(), compute, serverID, servers.ServerState(state)).ExtractErr())
 }

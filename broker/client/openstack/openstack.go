@@ -5,13 +5,18 @@
 // password that Keystone checks against LDAP and a token that Nova accepts, is the user's.
 //
 // Servers take part by their metadata: deskstorm_desktop is "idle" or "taken", deskstorm_seat the seat whose desktop it is.
+// An idle one that was taken has a tag as well, and deskstorm_session says by which session: that one gives it back. A thin
+// client that lost its power never does; the next login at its seat takes the desktop over, and gives it back for both.
 package openstack
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/deskstorm/deskstorm/broker/client"
@@ -23,6 +28,7 @@ import (
 const (
 	DesktopKey = "deskstorm_desktop" // metadata, Idle or Taken
 	SeatKey    = "deskstorm_seat"    // metadata
+	SessionKey = "deskstorm_session" // metadata, of an idle one that was taken
 	Idle       = "idle"
 	Taken      = "taken"
 	takenTag   = "deskstorm-taken"
@@ -31,7 +37,7 @@ const (
 const (
 	defaultBootTimeout = 5 * time.Minute
 	bootPoll           = 500 * time.Millisecond
-	releaseTimeout     = 10 * time.Second
+	markTimeout        = 10 * time.Second // of all marks of a server
 )
 
 // Config says which cloud.
@@ -71,8 +77,9 @@ func (d *Driver) Renew(context.Context, *client.Session) error { return nil }
 
 // assignment is what a session remembers.
 type assignment struct {
-	server cloud.Server
-	ours   bool // an idle one that this login took, to be given back
+	server  cloud.Server
+	session string // of an idle one, to be given back: what SessionKey says; empty: it is the seat's for good
+	before  string // the session whose desktop it was; empty: nobody's
 }
 
 // Login takes a user to the seat's desktop, or to an idle one.
@@ -81,9 +88,12 @@ func (d *Driver) Login(ctx context.Context, l client.Login) (*client.Session, er
 	s, err := d.login(ctx, l, w)
 	steps := w.stop()
 	if err != nil {
-		e := classify(err, w.step)
-		e.Steps = steps
-		return nil, e
+		err = classify(ctx, err, w.step)
+		var e *client.Error
+		if errors.As(err, &e) {
+			e.Steps = steps
+		}
+		return nil, err
 	}
 	s.Steps = steps
 	return s, nil
@@ -103,9 +113,15 @@ func (d *Driver) login(ctx context.Context, l client.Login, w *watch) (*client.S
 	a := assignment{server: own}
 	if !found {
 		w.begin(client.StepAllocate)
-		if a, err = d.take(ctx, l.Seat); err != nil {
-			return nil, err
+		a, err = d.take(ctx, l.Seat)
+	} else if slices.Contains(own.Tags, takenTag) {
+		w.begin(client.StepAllocate)
+		if a, err = d.takeOver(ctx, own, l.Seat); errors.Is(err, errTaken) {
+			a, err = d.take(ctx, l.Seat)
 		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	at, err := d.open(ctx, user, a.server, w)
 	if err != nil {
@@ -135,32 +151,72 @@ func (d *Driver) take(ctx context.Context, seat string) (assignment, error) {
 	if err != nil {
 		return assignment{}, err
 	}
-	for _, i := range rand.Perm(len(idle)) {
+	for _, i := range mathrand.Perm(len(idle)) {
 		s := idle[i]
 		if s.Status != "ACTIVE" && s.Status != "SHUTOFF" {
 			continue
 		}
-		first, err := d.service.TagServer(ctx, s.ID, takenTag)
+		a, err := d.mark(ctx, s, seat)
 		switch {
-		case errors.Is(err, cloud.ErrNotFound):
+		case errors.Is(err, errTaken), errors.Is(err, cloud.ErrNotFound):
 			continue
-		case err != nil:
-			return assignment{}, err
-		case !first:
-			continue
-		}
-		a := assignment{server: s, ours: true}
-		marks := map[string]string{DesktopKey: Taken}
-		if seat != "" {
-			marks[SeatKey] = seat
-		}
-		if err := d.service.SetServerMetadata(ctx, s.ID, marks); err != nil {
+		case err == nil && ctx.Err() != nil:
 			d.giveBack(ctx, a)
-			return assignment{}, err
+			return a, ctx.Err()
 		}
-		return a, nil
+		return a, err
 	}
 	return assignment{}, &client.Error{Class: client.PoolEmpty, Message: fmt.Sprintf("none of %d idle desktops could be taken", len(idle))}
+}
+
+var errTaken = errors.New("another login was faster")
+
+// mark marks a desktop as this login's. It does not end with ctx: what was asked for half-way, nobody would know to undo.
+func (d *Driver) mark(ctx context.Context, s cloud.Server, seat string) (assignment, error) {
+	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
+	defer cancel()
+	first, err := d.service.TagServer(marking, s.ID, takenTag)
+	switch {
+	case err != nil:
+		return assignment{}, err
+	case !first:
+		return assignment{}, errTaken
+	}
+	a := assignment{server: s, session: rand.Text()}
+	err = d.service.SetServerMetadata(marking, s.ID, map[string]string{DesktopKey: Taken, SeatKey: seat, SessionKey: a.session})
+	if err != nil {
+		d.giveBack(ctx, a)
+		return assignment{}, err
+	}
+	return a, nil
+}
+
+// takeOver makes an idle desktop that an earlier login at the seat took this login's. That login's logout may be giving it
+// back at this moment, and another login taking it: then the answer is errTaken.
+func (d *Driver) takeOver(ctx context.Context, s cloud.Server, seat string) (assignment, error) {
+	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
+	defer cancel()
+	first, err := d.service.TagServer(marking, s.ID, takenTag)
+	if err != nil {
+		return assignment{}, err
+	}
+	a := assignment{server: s, session: rand.Text()}
+	if !first {
+		now, err := d.service.Server(marking, s.ID)
+		if err != nil {
+			return assignment{}, err
+		}
+		if now.Metadata[SeatKey] != seat {
+			return assignment{}, errTaken
+		}
+		a.before = now.Metadata[SessionKey]
+	}
+	err = d.service.SetServerMetadata(marking, s.ID, map[string]string{DesktopKey: Taken, SeatKey: seat, SessionKey: a.session})
+	if err != nil {
+		d.giveBack(ctx, a)
+		return assignment{}, err
+	}
+	return a, nil
 }
 
 // open starts the desktop if it was shut down, and finds its console. That the user may see the server is asked with the
@@ -191,11 +247,25 @@ func (d *Driver) console(ctx context.Context, s cloud.Server) (client.Console, e
 	var fromCloud *cloud.Error
 	switch {
 	case errors.Is(err, console.ErrNotRunning):
-		return at, &client.Error{Class: client.DesktopDied, Message: err.Error(), Err: err}
-	case err == nil, ctx.Err() != nil, errors.As(err, &fromCloud) && fromCloud.Status >= 500:
+		return at, d.notRunning(ctx, s, err)
+	case err == nil, ctx.Err() != nil, errors.Is(err, cloud.ErrUnauthorized), errors.As(err, &fromCloud) && fromCloud.Status >= 500:
 		return at, err
 	}
 	return at, &client.Error{Class: client.ConsoleRefused, Message: err.Error(), Err: err}
+}
+
+// notRunning tells a desktop that died since it was chosen from one that runs, whatever Nova says of its console.
+func (d *Driver) notRunning(ctx context.Context, s cloud.Server, refusal error) error {
+	now, err := d.service.Server(ctx, s.ID)
+	switch {
+	case errors.Is(err, cloud.ErrNotFound):
+		return &client.Error{Class: client.DesktopDied, Message: "the server is gone", Err: err}
+	case err != nil:
+		return err
+	case now.Status != "ACTIVE":
+		return &client.Error{Class: client.DesktopDied, Message: "the server is " + now.Status + " now: " + refusal.Error(), Err: refusal}
+	}
+	return &client.Error{Class: client.ConsoleRefused, Message: refusal.Error(), Err: refusal}
 }
 
 // start starts a desktop and waits until Nova says that it runs.
@@ -204,6 +274,9 @@ func (d *Driver) start(ctx context.Context, id string) error {
 		&client.Error{Class: client.BuildTimeout, Message: fmt.Sprintf("the desktop did not start within %v", d.config.BootTimeout)})
 	defer cancel()
 	if err := d.service.StartServer(ctx, id); err != nil && !errors.Is(err, cloud.ErrConflict) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return err
 	}
 	for {
@@ -230,7 +303,7 @@ func (d *Driver) Console(ctx context.Context, s *client.Session) (client.Console
 	}
 	at, err := d.console(ctx, a.server)
 	if err != nil {
-		return at, classify(err, client.StepConsole)
+		return at, classify(ctx, err, client.StepConsole)
 	}
 	return at, nil
 }
@@ -238,32 +311,48 @@ func (d *Driver) Console(ctx context.Context, s *client.Session) (client.Console
 // Logout gives an idle desktop back. A seat's own stays the seat's.
 func (d *Driver) Logout(ctx context.Context, s *client.Session) error {
 	a, ok := s.Credential.(assignment)
-	if !ok || !a.ours {
+	if !ok || a.session == "" {
 		return nil
 	}
-	if err := d.release(ctx, a.server.ID); err != nil {
-		return classify(err, "")
+	if err := d.logout(ctx, a); err != nil {
+		return classify(ctx, err, "")
 	}
 	return nil
 }
 
-// giveBack releases what a failed login took.
+// logout gives a desktop back, unless it is another session's now.
+func (d *Driver) logout(ctx context.Context, a assignment) error {
+	s, err := d.service.Server(ctx, a.server.ID)
+	switch {
+	case errors.Is(err, cloud.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case s.Metadata[SessionKey] != a.session:
+		return nil
+	}
+	return d.release(ctx, a.server.ID)
+}
+
+// giveBack releases what a failed login took, or leaves it to the session that had it before.
 func (d *Driver) giveBack(ctx context.Context, a assignment) {
-	if !a.ours {
+	if a.session == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
 	defer cancel()
-	// What cannot be given back stays the seat's, whose next login finds it.
+	if a.before != "" {
+		// If this fails, the seat's next login finds the desktop.
+		_ = d.service.SetServerMetadata(ctx, a.server.ID, map[string]string{SessionKey: a.before})
+		return
+	}
+	// One that cannot be given back stays the seat's, whose next login finds it.
 	_ = d.release(ctx, a.server.ID)
 }
 
 // release makes a desktop idle. The tag goes last: until then nobody else can take it.
 func (d *Driver) release(ctx context.Context, id string) error {
-	if err := d.service.DeleteServerMetadata(ctx, id, SeatKey); err != nil && !errors.Is(err, cloud.ErrNotFound) {
-		return err
-	}
-	err := d.service.SetServerMetadata(ctx, id, map[string]string{DesktopKey: Idle})
+	err := d.service.SetServerMetadata(ctx, id, map[string]string{DesktopKey: Idle, SeatKey: "", SessionKey: ""})
 	if errors.Is(err, cloud.ErrNotFound) {
 		return nil // the server is gone
 	}
@@ -273,8 +362,11 @@ func (d *Driver) release(ctx context.Context, id string) error {
 	return d.service.UntagServer(ctx, id, takenTag)
 }
 
-// classify finds an error's class. Keystone says 401 for a wrong password and for a locked account alike.
-func classify(err error, step client.Step) *client.Error {
+// classify finds an error's class. A caller who gave up gets context.Canceled: that is nobody's failure.
+func classify(ctx context.Context, err error, step client.Step) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("logging in or out: %w", context.Canceled)
+	}
 	var known *client.Error
 	if errors.As(err, &known) {
 		e := *known
@@ -285,14 +377,16 @@ func classify(err error, step client.Step) *client.Error {
 	}
 	e := &client.Error{Class: client.CloudFailed, Step: step, Message: err.Error(), Err: err}
 	var fromCloud *cloud.Error
-	if errors.As(err, &fromCloud) {
+	if errors.As(err, &fromCloud) && fromCloud.RequestID != "" {
 		e.RequestID = fromCloud.RequestID
+		e.Message = strings.Replace(e.Message, " (request "+e.RequestID+")", "", 1) // it is told apart
 	}
 	switch {
 	case step == client.StepAuth && errors.Is(err, cloud.ErrUnauthorized):
 		e.Class = client.WrongPassword
+		e.Message = "wrong user name or password, or the account is locked: Keystone does not tell which"
 	case step == client.StepAuth && errors.Is(err, context.DeadlineExceeded):
-		e.Class = client.DirectorySlow
+		e.Class, e.Message = client.DirectorySlow, "Keystone, or the directory behind it, did not answer in time"
 	case step == client.StepAuth:
 		e.Class = client.DirectoryDown
 	case errors.Is(err, cloud.ErrUnauthorized):
