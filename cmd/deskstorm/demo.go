@@ -24,8 +24,7 @@ const (
 	kvmClients       = 4
 )
 
-// maxDemoClients keeps the list of the desktops' addresses, some 22 bytes each, below the 128 KiB that Linux lets a variable
-// of the environment have (MAX_ARG_STRLEN in linux/binfmts.h).
+// maxDemoClients bounds what one machine is asked for: each person takes a dozen connections within it.
 const maxDemoClients = 5000
 
 // Exit codes of the demo beside 0.
@@ -41,11 +40,11 @@ func newDemoCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show it: simulated desktops, thin clients at work, faults, and what was measured",
-		Long: "Start simulated desktops on this machine, let a thin client work at each of them, break some desktops, and show\n" +
-			"live and in a summary what was measured. Needs no root and no other program; --kvm takes real desktops under\n" +
-			"QEMU instead.",
-		Example: "  deskstorm demo\n  deskstorm demo --clients 50 --duration 30s\n  deskstorm demo --kvm --clients 4",
+		Short: "Show it: a morning in a call centre, faults, and where each second went",
+		Long: "Start a desktop cloud on this machine, with a directory, an OpenStack and a broker, let people come, log in and\n" +
+			"work, break some things meanwhile, and show live and in a summary what was measured. Needs no root, no network and\n" +
+			"no other program; --kvm takes real desktops under QEMU instead of simulated ones.",
+		Example: "  deskstorm demo\n  deskstorm demo --path cloud\n  deskstorm demo --clients 50 --duration 30s\n  deskstorm demo --kvm --clients 4",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("clients") && o.QEMU {
@@ -64,8 +63,9 @@ func newDemoCommand() *cobra.Command {
 			return exitError(exitCouldNotRun)
 		},
 	}
-	cmd.Flags().IntVar(&o.Clients, "clients", simulatedClients, fmt.Sprintf("thin clients, each with a desktop (with --kvm: %d)", kvmClients))
-	cmd.Flags().DurationVar(&o.Duration, "duration", time.Minute, "length of the shift")
+	cmd.Flags().IntVar(&o.Clients, "clients", simulatedClients, fmt.Sprintf("people, each with a thin client (with --kvm: %d)", kvmClients))
+	cmd.Flags().DurationVar(&o.Duration, "duration", 75*time.Second, "length of the shift; people keep coming for two fifths of it")
+	cmd.Flags().StringVar(&o.Path, "path", demo.PathBroker, "the way to the desktops: broker, or cloud for Keystone and Nova without one")
 	cmd.Flags().BoolVar(&o.QEMU, "kvm", false, "real desktops under QEMU instead of simulated ones")
 	cmd.Flags().StringVar(&o.Accelerator, "accel", "", "with --kvm: kvm or tcg (default: kvm where there is one)")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "of the simulated desktops' latencies and of the choice of those that break")
@@ -102,17 +102,17 @@ func runDemo(ctx context.Context, cmd *cobra.Command, o demo.Options, file strin
 	return err
 }
 
-// checkDescriptors compares the limit of open files with what the process of the desktops needs, which is more than k6's:
-// a listener and the client's channels each.
+// checkDescriptors compares the limit of open files with what the process of the cloud needs, which is more than k6's: for
+// each person a desktop's listener and the thin client's channels, and the broker's connection with the one behind it.
 func checkDescriptors(clients int) error {
-	const reserved = 100
+	const reserved = 200
 	limit, err := doctor.Limit()
 	if err != nil {
 		return fmt.Errorf("reading the limit of open files: %w", err)
 	}
-	each := uint64(doctor.SocketsPerClient + 1)
+	each := uint64(doctor.SocketsPerClient + 4)
 	if need := uint64(clients)*each + reserved; limit.Cur < need {
-		return fmt.Errorf("%d thin clients and their desktops need %d open files a process, the limit is %d:\n"+
+		return fmt.Errorf("%d people and their desktops need %d open files a process, the limit is %d:\n"+
 			"take --clients %d, or see deskstorm doctor --clients %d for how to raise it",
 			clients, need, limit.Cur, (max(limit.Cur, reserved)-reserved)/each, uint64(clients)*each/doctor.SocketsPerClient)
 	}

@@ -1,10 +1,11 @@
-// Package demo shows on one machine what deskstorm is for: it starts desktops, lets a thin client work at each of them,
-// shows while they work what k6 measures, breaks some desktops on purpose, and ends with a summary that says whether and
-// how fast the measurements told of it.
+// Package demo shows on one machine what deskstorm is for: a morning in a call centre. People come, log in through a broker,
+// LDAP, a pool of desktops and OpenStack, and work; some things are broken on purpose meanwhile. It shows while that goes on
+// what k6 measures, and ends with a summary that says where each second of waiting went, and whether and how fast the
+// measurements told of what was broken.
 //
-// The desktops are simulated ones (package screen) or guests under QEMU (package qemu). The thin clients are a k6 process of
-// its own, which is given scenarios/shift.js and writes its results (package results) into a pipe. What is shown comes
-// from those lines and the desktops' own counters: the model makes of them a View and a Summary, and what renders these
+// The cloud is a simulated one with a real broker (package up). The thin clients are a k6 process of its own, which is given
+// scenarios/morning-shift.js and writes its results (package results) into a pipe. What is shown comes from those lines and,
+// where it says so, from the broker and the desktops: the model makes of them a view and a Summary, and what renders these
 // knows nothing else.
 package demo
 
@@ -22,10 +23,20 @@ import (
 // profileName is the workload of all thin clients.
 const profileName = "callcenter"
 
+// The ways to a desktop that there are.
+const (
+	PathBroker = "broker" // LDAP, allocators and pools
+	PathCloud  = "cloud"  // Keystone and Nova asked directly: the old way
+)
+
+// script is what k6 runs, of package scenarios.
+const script = "morning-shift.js"
+
 // Options say what is shown and where.
 type Options struct {
-	Clients  int           // thin clients, each with a desktop of its own; from 1
+	Clients  int           // people, each with a thin client; from 1
 	Duration time.Duration // of the shift; from MinDuration to MaxDuration
+	Path     string        // PathBroker if empty, or PathCloud
 	Seed     uint64        // of the simulated desktops' latencies, and of which desktops break
 
 	QEMU        bool   // desktops under QEMU instead of simulated ones
@@ -46,15 +57,20 @@ const (
 	MaxDuration = 10 * time.Minute
 )
 
-// lateBy is how long after the shift's end k6 may still work: 30 s that a thin client may take to log in, and its own end.
-const lateBy = 45 * time.Second
+// lateBy is how long after the shift's end k6 may still work: the minute that a login may take, and its own end.
+const lateBy = 75 * time.Second
 
 func (o *Options) check() error {
+	if o.Path == "" {
+		o.Path = PathBroker
+	}
 	switch {
 	case o.Clients < 1:
-		return fmt.Errorf("%d thin clients: there must be at least one", o.Clients)
+		return fmt.Errorf("%d people: there must be at least one", o.Clients)
 	case o.Duration < MinDuration || o.Duration > MaxDuration:
 		return fmt.Errorf("the duration %v is not between %v and %v", o.Duration, MinDuration, MaxDuration)
+	case o.Path != PathBroker && o.Path != PathCloud:
+		return fmt.Errorf("%q is no way to a desktop: there are %s and %s", o.Path, PathBroker, PathCloud)
 	case len(o.K6) == 0:
 		return errors.New("no command for k6")
 	}
@@ -63,8 +79,8 @@ func (o *Options) check() error {
 
 // Run runs the demo and shows it on o.Out. When ctx ends it stops k6 and shows the summary of what there is; the error is
 // then the context's. Any other error says why the demo could not run, and comes without a summary. In each case all
-// processes have ended and all desktops are closed when it returns.
-func Run(ctx context.Context, o Options) (*Summary, error) {
+// processes have ended, all desktops are closed and all files are removed when it returns.
+func Run(ctx context.Context, o Options) (_ *Summary, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -72,30 +88,25 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	script, err := scenarios.Scripts.ReadFile("shift.js")
+	text, err := scenarios.Scripts.ReadFile(script)
 	if err != nil {
 		return nil, err
 	}
-	started := time.Now()
-	lab, err := newLab(ctx, o)
+	p := plan{
+		path: o.Path, kind: kind(o), people: o.Clients, duration: o.Duration, arrivals: arrivals(o.Duration),
+		profile: profile.Name, probeEvery: profile.ProbeEvery, started: time.Now(),
+	}
+	cloud, err := openDoors(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	defer lab.close()
-
-	k6, err := startK6(ctx, o.K6, script, lab.addresses(), o.Duration, profile.Name)
+	defer func() { err = errors.Join(err, cloud.close()) }()
+	k6, err := startK6(ctx, o.K6, text, append(cloud.cloud.Environment(), p.environment()...))
 	if err != nil {
 		return nil, err
 	}
-	r := &run{
-		lab:     lab,
-		k6:      k6,
-		display: newDisplay(o),
-		model:   newModel(plan{kind: lab.kind(), clients: o.Clients, duration: o.Duration, profile: profile.Name, probeEvery: profile.ProbeEvery, started: started}),
-	}
-	for _, f := range lab.faults() {
-		r.model.faults = append(r.model.faults, &f)
-	}
+	r := &run{cloud: cloud, k6: k6, display: newDisplay(o), model: newModel(p)}
+	r.model.faults = cloud.faults(o.Clients, o.Duration)
 	if err := r.follow(ctx); err != nil {
 		return nil, err
 	}
@@ -103,11 +114,11 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	s.Seed = o.Seed
 	s.Interrupted = ctx.Err() != nil
 	s.Harness = k6.usage()
-	if n, known := lab.keysReceived(); known {
+	if n, known := cloud.keysReceived(); known {
 		s.KeysReceived = &n
 	}
 	if s.LoggedIn == 0 && ctx.Err() == nil {
-		return nil, k6.explain(errors.New("no thin client could log in"))
+		return nil, k6.explain(errors.New("nobody could log in"))
 	}
 	if _, err := io.WriteString(o.Out, renderSummary(s, r.display.style())); err != nil {
 		return s, fmt.Errorf("printing the summary: %w", err)
@@ -115,17 +126,41 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	return s, ctx.Err()
 }
 
-// newLab starts the desktops.
-func newLab(ctx context.Context, o Options) (lab, error) {
+// kind is what desktops there are, for people.
+func kind(o Options) string {
 	if o.QEMU {
-		return startGuests(ctx, o)
+		return "QEMU"
 	}
-	return startSimulated(o)
+	return "simulated"
+}
+
+// openDoors starts the cloud, tells how far it is, and returns when people may come.
+func openDoors(ctx context.Context, o Options) (*desktopCloud, error) {
+	begin := time.Now()
+	fmt.Fprintln(o.Out, "before the doors open: starting a directory, an OpenStack and a broker")
+	cloud, err := startCloud(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var told time.Time
+	err = cloud.await(ctx, func(ready, wanted int) {
+		if now := time.Now(); wanted > 0 && (ready == wanted || now.Sub(told) >= time.Second) {
+			told = now
+			fmt.Fprintf(o.Out, "%d of %s booted, %.1f s\n", ready, count(wanted, "desktop has", "desktops have"), now.Sub(begin).Seconds())
+		}
+	})
+	if err == nil {
+		err = cloud.slowBoots(o.Clients, o.Duration)
+	}
+	if err != nil {
+		return nil, errors.Join(err, cloud.close())
+	}
+	return cloud, nil
 }
 
 // run is one demo while k6 runs.
 type run struct {
-	lab     lab
+	cloud   *desktopCloud
 	k6      *k6
 	model   *model
 	display *display
@@ -135,23 +170,24 @@ type run struct {
 type injected struct {
 	fault *fault
 	at    time.Time
+	undo  func()
 	err   error
 }
 
-// follow takes k6's results, breaks the desktops when it is time and shows what happens, until k6 has ended.
+// follow takes k6's results, breaks what is to break when it is time and shows what happens, until k6 has ended.
 func (r *run) follow(ctx context.Context) error {
 	r.display.open()
 	defer r.display.close()
-	injecting, stop := context.WithCancel(ctx)
+	working, stop := context.WithCancel(ctx)
 	defer stop()
 	reports := make(chan injected, len(r.model.faults)) // nobody waits to report, also when the demo has ended
+	pools := r.watchPool(working)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	tooLate := time.After(r.model.plan.duration + lateBy)
-	lines := r.k6.lines
 	for {
 		select {
-		case line, ok := <-lines:
+		case line, ok := <-r.k6.lines:
 			if !ok {
 				return r.ended(ctx)
 			}
@@ -160,19 +196,50 @@ func (r *run) follow(ctx context.Context) error {
 				return r.k6.explain(err)
 			}
 		case now := <-tick.C:
-			r.breakDesktops(injecting, now, reports)
+			r.breakThings(working, now, reports)
 			r.display.show(r.model, now)
 		case report := <-reports:
 			if report.err != nil && ctx.Err() == nil {
 				report.fault.failed = report.err
 				continue
 			}
-			report.fault.at = report.at
+			report.fault.at, report.fault.undo = report.at, report.undo
+		case state := <-pools:
+			r.model.addPool(state)
 		case <-tooLate:
 			r.k6.stop()
 			return r.k6.explain(errors.New("k6 did not end in time"))
 		}
 	}
+}
+
+// poolEvery is how often the broker is asked for its pool.
+const poolEvery = time.Second
+
+// watchPool tells how the broker's pool stands, again and again until ctx ends. A question without an answer is left out.
+func (r *run) watchPool(ctx context.Context) <-chan poolState {
+	states := make(chan poolState)
+	if r.model.plan.path != PathBroker {
+		return nil
+	}
+	go func() {
+		tick := time.NewTicker(poolEvery)
+		defer tick.Stop()
+		for {
+			if state, err := r.cloud.pool(ctx); err == nil {
+				select {
+				case states <- state:
+				case <-ctx.Done():
+				}
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return states
 }
 
 // take takes a line of k6's results.
@@ -196,19 +263,17 @@ func (r *run) ended(ctx context.Context) error {
 	return r.k6.explain(err)
 }
 
-// breakDesktops injects the faults that are due and ends those that are over.
-func (r *run) breakDesktops(ctx context.Context, now time.Time, reports chan<- injected) {
+// breakThings injects the faults that are due and ends those that are over.
+func (r *run) breakThings(ctx context.Context, now time.Time, reports chan<- injected) {
 	for _, f := range r.model.faults {
 		switch {
-		case r.model.begin.IsZero():
-		case !f.started && !now.Before(r.model.begin.Add(f.after)):
+		case f.due(r.model.begin, now):
 			f.started = true
 			go func() {
-				err := f.inject(ctx)
-				reports <- injected{f, now, err}
+				undo, err := f.inject(ctx)
+				reports <- injected{f, now, undo, err}
 			}()
-		case f.heal != nil && !f.at.IsZero() && f.until.IsZero() && !now.Before(f.at.Add(f.lasts)):
-			f.heal()
+		case f.over(now):
 			f.end(now)
 		}
 	}

@@ -30,8 +30,8 @@ func pretend(way string) int {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt)
 	out := os.NewFile(3, "results")
-	tell := func(metric string, kind results.Kind, value float64) {
-		a := results.New(results.Series{Metric: metric, Kind: kind}, time.Now().Truncate(window), time.Now().Truncate(window).Add(window))
+	tell := func(metric string, kind results.Kind, step string, value float64) {
+		a := results.New(results.Series{Metric: metric, Kind: kind, Tags: results.Tags{Step: step}}, time.Now().Truncate(window), time.Now().Truncate(window).Add(window))
 		if err := a.Add(value, time.Now()); err != nil {
 			panic(err)
 		}
@@ -48,20 +48,31 @@ func pretend(way string) int {
 		<-interrupted
 		return 105
 	case "nobody":
-		tell(connectFailed, results.Rate, 1)
+		tell(loginFailed, results.Rate, "auth", 1)
 	case "works":
 		script, err := io.ReadAll(os.Stdin)
-		if err != nil || !bytes.Contains(script, []byte("k6/x/vdi")) || !strings.HasPrefix(os.Getenv("DESKSTORM_DESKTOPS"), "north=127.0.0.1:") {
+		if err != nil || !bytes.Contains(script, []byte("k6/x/vdi")) || !pointedAtACloud() {
 			return 1
 		}
-		tell(waited, results.Trend, 12)
+		tell(loginDuration, results.Trend, total, 11)
+		tell(waited, results.Trend, "", 12)
 	case "until interrupted":
-		tell(waited, results.Trend, 12)
+		tell(loginDuration, results.Trend, total, 11)
+		tell(waited, results.Trend, "", 12)
 		<-interrupted
-		tell(keysSent, results.Counter, 7) // the last counts
+		tell(keysSent, results.Counter, "", 7) // the last counts
 		return 105
 	}
 	return 0
+}
+
+// pointedAtACloud tells whether the environment has all that morning-shift.js needs.
+func pointedAtACloud() bool {
+	people, err := os.ReadFile(os.Getenv("DESKSTORM_USERS"))
+	return err == nil && bytes.Count(people, []byte("\n")) == 1+3 &&
+		strings.HasPrefix(os.Getenv("DESKSTORM_BROKER"), "http://127.0.0.1:") &&
+		os.Getenv("DESKSTORM_PATH") == PathBroker && os.Getenv("DESKSTORM_DOMAIN") == "users" &&
+		os.Getenv("DESKSTORM_DURATION") == "60000ms" && os.Getenv("DESKSTORM_WINDOW") == "24000ms"
 }
 
 func fakeOptions(t *testing.T, way string) (Options, *bytes.Buffer) {
@@ -78,7 +89,7 @@ func TestRun(t *testing.T) {
 		{"works", ""},
 		{"fails", "k6 ended with exit status 107; k6 wrote:\nthe script is wrong"},
 		{"garbage", "reading k6's results: results: line 1"},
-		{"nobody", "no thin client could log in"},
+		{"nobody", "nobody could log in"},
 	}
 	for _, test := range tests {
 		t.Run(test.way, func(t *testing.T) {
@@ -92,7 +103,9 @@ func TestRun(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 1, s.LoggedIn)
 			require.Zero(t, *s.KeysReceived)
+			require.Contains(t, out.String(), "1 of 1 desktop has booted")
 			require.Contains(t, out.String(), "logged in       1 of 3")
+			require.NotNil(t, s.Pool)
 		})
 	}
 }
@@ -101,6 +114,7 @@ func TestRunRefuses(t *testing.T) {
 	for says, change := range map[string]func(*Options){
 		"at least one":         func(o *Options) { o.Clients = 0 },
 		"between 5s and 10m0s": func(o *Options) { o.Duration = time.Second },
+		"no way to a desktop":  func(o *Options) { o.Path = "door" },
 		"no command":           func(o *Options) { o.K6 = nil },
 		"starting k6":          func(o *Options) { o.K6 = []string{"/no/such/program"} },
 	} {
@@ -128,11 +142,19 @@ func (w *watcher) Write(p []byte) (int, error) {
 	return n, err
 }
 
+func TestRunStopsBeforeTheDoorsOpen(t *testing.T) {
+	o, _ := fakeOptions(t, "works")
+	ctx, cancel := context.WithCancel(t.Context())
+	o.Out = &watcher{text: "before the doors open", seen: cancel}
+	_, err := Run(ctx, o)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
 func TestRunStopsWithItsContext(t *testing.T) {
 	o, _ := fakeOptions(t, "until interrupted")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	out := &watcher{text: "1 of 3 connected", seen: cancel}
+	out := &watcher{text: "1 at work", seen: cancel}
 	o.Out = out
 	s, err := Run(ctx, o)
 	require.ErrorIs(t, err, context.Canceled)
@@ -142,52 +164,6 @@ func TestRunStopsWithItsContext(t *testing.T) {
 }
 
 func TestWithoutK6(t *testing.T) {
-	require.Equal(t, []string{"PATH=/bin", "DESKSTORM_PROFILE=x", "K6=1"},
-		withoutK6([]string{"PATH=/bin", "K6_VUS=5", "DESKSTORM_DESKTOPS=a:1", "DESKSTORM_PROFILE=x", "DESKSTORM_RAMP=1s", "DESKSTORM_TICKET=t", "DESKSTORM_CA=c", "K6=1"}))
-}
-
-func TestFaultsByTheNumberOfDesktops(t *testing.T) {
-	what := func(n int) []fault {
-		s, err := startSimulated(Options{Clients: n, Duration: time.Minute, Seed: 1})
-		require.NoError(t, err)
-		defer s.close()
-		require.Len(t, s.addresses(), n)
-		return s.faults()
-	}
-	require.Len(t, what(1), 1)
-	require.Len(t, what(2), 2)
-	faults := what(30)
-	require.Len(t, faults, 3)
-	require.Equal(t, 3, faults[0].desktops)
-	require.Equal(t, "a host dies: 3 desktops hang for 10 s", faults[0].what)
-}
-
-func TestHangAndHeal(t *testing.T) {
-	s, err := startSimulated(Options{Clients: 20, Duration: time.Minute, Seed: 1})
-	require.NoError(t, err)
-	defer s.close()
-	hung := func() (n int) {
-		for _, d := range s.farm.Desktops() {
-			if d.Hung() {
-				n++
-			}
-		}
-		return n
-	}
-	f := s.faults()[0]
-	require.NoError(t, f.inject(t.Context()))
-	require.Equal(t, 2, hung())
-	f.heal()
-	require.Zero(t, hung())
-}
-
-func TestSecondClientEvicts(t *testing.T) {
-	s, err := startSimulated(Options{Clients: 4, Duration: time.Minute, Seed: 1})
-	require.NoError(t, err)
-	defer s.close()
-	d := s.farm.Desktops()[0]
-	require.NoError(t, s.takeOver(t.Context(), d))
-	require.NoError(t, s.takeOver(t.Context(), d))
-	require.Equal(t, uint64(1), d.Stats().Evictions)
-	d.Kill()
+	require.Equal(t, []string{"PATH=/bin", "K6=1", "OS=x", "DESKSTORM_OTHER=1"},
+		withoutK6([]string{"PATH=/bin", "K6_VUS=5", "DESKSTORM_PROFILE=x", "DESKSTORM_WINDOW=1s", "OS_CLOUD=mine", "K6=1", "OS=x", "DESKSTORM_OTHER=1"}))
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -27,8 +28,9 @@ type k6 struct {
 	process *child.Process
 }
 
-// startK6 starts k6 with a script on its standard input and its results in a pipe. The end of ctx stops it by SIGINT.
-func startK6(ctx context.Context, command []string, script []byte, desktops []string, duration time.Duration, profile string) (*k6, error) {
+// startK6 starts k6 with a script on its standard input, variables for the script, and its results in a pipe. The end of ctx
+// stops it by SIGINT.
+func startK6(ctx context.Context, command []string, script []byte, variables []string) (*k6, error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting k6: %w", err)
@@ -41,12 +43,7 @@ func startK6(ctx context.Context, command []string, script []byte, desktops []st
 	cmd := exec.CommandContext(ctx, command[0], args...)
 	cmd.Stdin = bytes.NewReader(script)
 	cmd.ExtraFiles = []*os.File{writer} // descriptor 3
-	cmd.Env = append(withoutK6(os.Environ()),
-		"K6_VDI_WINDOW="+window.String(),
-		"DESKSTORM_DESKTOPS="+strings.Join(desktops, ","),
-		"DESKSTORM_PROFILE="+profile,
-		fmt.Sprintf("DESKSTORM_DURATION=%dms", duration.Milliseconds()),
-	)
+	cmd.Env = append(append(withoutK6(os.Environ()), "K6_VDI_WINDOW="+window.String()), variables...)
 	// In a process group of its own, a terminal's Ctrl-C does not reach k6 beside this SIGINT: it takes a second one as
 	// "at once".
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -62,17 +59,14 @@ func startK6(ctx context.Context, command []string, script []byte, desktops []st
 // window is how fine the picture is in time: what happens is seen two or three windows later.
 const window = 500 * time.Millisecond
 
-// withoutK6 leaves out what would change the script's options, or those of an earlier shift.
+// withoutK6 leaves out what would change the script's options, or point it at another cloud.
 func withoutK6(environment []string) []string {
-	var kept []string
-	for _, v := range environment {
-		if !strings.HasPrefix(v, "K6_") && !strings.HasPrefix(v, "DESKSTORM_DESKTOPS=") &&
-			!strings.HasPrefix(v, "DESKSTORM_RAMP=") && !strings.HasPrefix(v, "DESKSTORM_TICKET=") &&
-			!strings.HasPrefix(v, "DESKSTORM_CA=") {
-			kept = append(kept, v)
-		}
-	}
-	return kept
+	scripts := []string{"BROKER", "BROKER_CA", "DOMAIN", "DURATION", "PASSWORD", "PATH", "PROFILE", "SEAT", "SEED", "SITES", "USER", "USERS", "WINDOW"}
+	return slices.DeleteFunc(slices.Clone(environment), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		of, ours := strings.CutPrefix(name, "DESKSTORM_")
+		return ours && slices.Contains(scripts, of) || strings.HasPrefix(name, "K6_") || strings.HasPrefix(name, "OS_")
+	})
 }
 
 // readLines reads results to their end and closes r. An error is the last line, except that of a process that was killed
@@ -128,7 +122,7 @@ func (k *k6) usage() Harness {
 	}
 	var own syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err == nil {
-		h.DesktopsCPUSeconds = time.Duration(own.Utime.Nano() + own.Stime.Nano()).Seconds()
+		h.CloudCPUSeconds = time.Duration(own.Utime.Nano() + own.Stime.Nano()).Seconds()
 	}
 	return h
 }

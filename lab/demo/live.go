@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -22,6 +23,9 @@ const (
 	mostSparkline   = 60
 )
 
+// barColumns is the length of the bars.
+const barColumns = 40
+
 // sparklineWidth is how many columns a history gets.
 func (s style) sparklineWidth() int {
 	return min(mostSparkline, max(leastSparkline, s.width-beforeSparkline))
@@ -30,33 +34,160 @@ func (s style) sparklineWidth() int {
 // renderView is the live picture: lines without cursor movements.
 func renderView(v view, s style) string {
 	lines := []string{
-		s.paint(sgrBold, "deskstorm demo") + fmt.Sprintf(": %s, profile %s", count(v.Plan.clients, v.Plan.kind+" desktop", v.Plan.kind+" desktops"), v.Plan.profile),
-		s.bar(v) + fmt.Sprintf("  %s of %s", clock(v.Elapsed), clock(v.Plan.duration)),
-		"",
+		s.paint(sgrBold, "deskstorm demo") + ": " + heading(v.Plan),
+		s.bar(v) + fmt.Sprintf("  %s of %s, %s", clock(v.Elapsed), clock(v.Plan.duration), doors(v)),
 	}
 	if !v.Begun {
-		return s.fit(append(lines, "starting k6 and its thin clients"))
+		return s.fit(append(lines, "", "starting k6 and its thin clients"))
+	}
+	lines = append(lines, "people   "+s.people(v), "logins   "+loginText(v))
+	if v.Pool != nil {
+		lines = append(lines, "pool     "+s.pool(*v.Pool))
 	}
 	lines = append(lines,
-		fmt.Sprintf("thin clients  %s of %s connected%s", number(v.Connected), number(v.Plan.clients), s.troubles(v)),
-		"logging in    "+loginText(v),
-		fmt.Sprintf("typing        %.0f keys/s, %s so far", v.KeysPerSecond, number(v.Keys)),
-		fmt.Sprintf("traffic       %s/s from the desktops, %s/s to them", size(v.ReceivedPerSecond), size(v.SentPerSecond)),
-		"",
+		fmt.Sprintf("typing   %.0f keys/s, %s so far; desktops send %s/s, get %s/s",
+			v.KeysPerSecond, number(v.Keys), size(v.ReceivedPerSecond), size(v.SentPerSecond)),
+		"")
+	lines = append(lines, s.timeTable(v)...)
+	lines = append(lines, "")
+	lines = append(lines, s.tripTable(v)...)
+	return s.fit(append(lines, s.faultLines(v.Faults, s.height-len(lines))...))
+}
+
+// heading says what morning it is.
+func heading(p plan) string {
+	way := "broker, LDAP, pool and OpenStack"
+	if p.path == PathCloud {
+		way = "Keystone and Nova"
+	}
+	return fmt.Sprintf("a morning, %s by %s", count(p.people, "person", "people"), way)
+}
+
+// doors says until when people come.
+func doors(v view) string {
+	if v.Elapsed < v.Plan.arrivals {
+		return "people come until " + clock(v.Plan.arrivals)
+	}
+	return "people came until " + clock(v.Plan.arrivals)
+}
+
+// bar shows how much of the shift is over; people come in its heavier part.
+func (s style) bar(v view) string {
+	column := func(d time.Duration) int { return int(barColumns * d / max(1, v.Plan.duration)) }
+	done, coming := column(v.Elapsed), column(v.Plan.arrivals)
+	return s.paint(sgrGreen, strings.Repeat("█", done)) +
+		s.paint(sgrDim, strings.Repeat("▒", max(0, coming-done))+strings.Repeat("░", barColumns-max(done, coming)))
+}
+
+func (s style) alarm(text string, on bool) string {
+	if on {
+		return s.paint(sgrRed, text)
+	}
+	return text
+}
+
+// people says where they are.
+func (s style) people(v view) string {
+	var text string
+	if v.Arrived > 0 {
+		text = fmt.Sprintf("%s of %s came: %s logging in, ", number(v.Arrived), number(v.Plan.people), number(v.LoggingIn))
+	}
+	text += number(v.Working) + " at work"
+	var troubles string
+	if v.Failed > 0 {
+		troubles += fmt.Sprintf(", %s failed", number(v.Failed))
+	}
+	if v.Ended > 0 {
+		troubles += fmt.Sprintf(", %s thrown out", number(v.Ended))
+	}
+	return text + s.paint(sgrRed, troubles)
+}
+
+func loginText(v view) string {
+	if math.IsNaN(v.Wait) {
+		return "nobody yet"
+	}
+	now := fmt.Sprintf("%.1f a second", v.LoginsPerSecond)
+	if v.Over == 0 {
+		now = "none now"
+	}
+	return fmt.Sprintf("%s; from password to picture %s (median; p95 %s)", now, millis(v.Wait), millis(v.WaitP95))
+}
+
+func (s style) pool(p poolState) string {
+	return s.alarm(fmt.Sprintf("%s ready", count(p.Ready, "desktop", "desktops")), p.Ready == 0) +
+		fmt.Sprintf(", %d booting, %d assigned", p.Building, p.Assigned)
+}
+
+// timeTable says where the time of logins goes: a bar, and the parts in two columns.
+func (s style) timeTable(v view) []string {
+	over := ", last " + length(v.Over)
+	if v.Over == 0 {
+		over = ", all morning"
+	}
+	title := "where the time goes" + over
+	head := fmt.Sprintf("%-10s%9s%9s%7s", "", "median", "p95", "share")
+	lines := []string{
+		s.paint(sgrDim, title+strings.Repeat(" ", max(2, barColumns-len(title)))) + s.shareBar(v),
+		s.paint(sgrDim, head+"     "+head),
+	}
+	half := (len(v.Parts) + 1) / 2
+	for i := range half {
+		text := s.partText(v, i)
+		if half+i < len(v.Parts) {
+			text += "     " + s.partText(v, half+i)
+		}
+		lines = append(lines, text)
+	}
+	return lines
+}
+
+// partText is one part's row, the longest one's in bold.
+func (s style) partText(v view, i int) string {
+	p := v.Parts[i]
+	text := fmt.Sprintf("%-10s%9s%9s%7s", p.Name, millis(p.Median), millis(p.P95), percent(p.Share))
+	if i == v.Longest {
+		return s.paint(sgrBold, text)
+	}
+	return text
+}
+
+// shareBar draws the parts' shares one after another, each with as much of its name as fits.
+func (s style) shareBar(v view) string {
+	if v.Longest < 0 {
+		return ""
+	}
+	var b strings.Builder
+	drawn, sum := 0, 0.
+	for i, p := range v.Parts {
+		sum += p.Share
+		columns := int(math.Round(sum*barColumns)) - drawn
+		if columns <= 0 {
+			continue
+		}
+		drawn += columns
+		name := []rune("│" + p.Name)
+		text := string(name[:min(len(name), columns)]) + strings.Repeat("─", max(0, columns-len(name)))
+		if i == v.Longest {
+			text = s.paint(sgrBold, text)
+		}
+		b.WriteString(text)
+	}
+	return b.String()
+}
+
+// tripTable says how typing feels.
+func (s style) tripTable(v view) []string {
+	lines := []string{
 		s.paint(sgrDim, fmt.Sprintf("%-30s%10s%10s%7s   %s", "round trips, last "+length(v.Recent), "median", "p95", "lost", "p95 over time")),
-	)
+	}
 	for _, t := range v.Trips {
 		lost := s.alarm(fmt.Sprintf("%7d", t.Lost), t.Lost > 0)
 		lines = append(lines, fmt.Sprintf("%-8s%-22s%10s%10s%s   %s",
 			t.Name, explained(t.Name), millis(t.Median), millis(t.P95), lost, s.paint(sgrGreen, sparkline(t.P95s))))
 	}
 	silent := fmt.Sprintf("%-50s", silentText(v.Silent))
-	lines = append(lines,
-		s.alarm(silent, v.Silent > 0)+fmt.Sprintf("%7s   ", "lost")+s.paint(sgrRed, sparkline(v.Lost)), "")
-	for _, f := range v.Faults {
-		lines = append(lines, s.fault(f)...)
-	}
-	return s.fit(lines)
+	return append(lines, s.alarm(silent, v.Silent > 0)+fmt.Sprintf("%7s   ", "lost")+s.paint(sgrRed, sparkline(v.Lost)))
 }
 
 // silentText says how many desktops did not answer when they were last asked.
@@ -67,61 +198,26 @@ func silentText(n int) string {
 	return count(n, "desktop", "desktops") + " did not answer when last asked"
 }
 
-// bar shows how much of the shift is over.
-func (s style) bar(v view) string {
-	const columns = 40
-	done := int(columns * v.Elapsed / max(1, v.Plan.duration))
-	return s.paint(sgrGreen, strings.Repeat("█", done)) + s.paint(sgrDim, strings.Repeat("░", columns-done))
+// faultLines are what was broken and whether it was noticed, as far as there is room: the last ones. Height 0 is any.
+func (s style) faultLines(faults []faultView, room int) []string {
+	var lines []string
+	for _, f := range faults {
+		lines = append(lines, s.fault(f))
+	}
+	if s.height > 0 && len(lines) > room {
+		return lines[len(lines)-max(0, room):]
+	}
+	if s.height == 0 || len(lines) < room {
+		lines = append([]string{""}, lines...)
+	}
+	return lines
 }
 
-func (s style) alarm(text string, on bool) string {
-	if on {
-		return s.paint(sgrRed, text)
-	}
-	return text
-}
-
-// troubles are sessions that are not there.
-func (s style) troubles(v view) string {
-	var text string
-	if v.FailedLogins > 0 {
-		text += fmt.Sprintf(", %s could not log in", number(v.FailedLogins))
-	}
-	if v.Ended > 0 {
-		text += fmt.Sprintf(", %s thrown out", number(v.Ended))
-	}
-	return s.paint(sgrRed, text)
-}
-
-func loginText(v view) string {
-	if v.LoggedIn == 0 {
-		return "nobody yet"
-	}
-	return fmt.Sprintf("%s (median): %s", millis(v.Wait), stepList(v.Steps))
-}
-
-// stepList writes the medians of a login's parts, in milliseconds.
-func stepList(medians map[string]float64) string {
-	var all []string
-	for _, step := range steps() {
-		text := strings.TrimSuffix(millis(medians[step]), " ms")
-		if strings.HasSuffix(text, "s") { // too long for milliseconds
-			text = fmt.Sprintf("%.0f", medians[step])
-		}
-		all = append(all, step+" "+text)
-	}
-	return strings.Join(all, ", ") + " ms"
-}
-
-// fault is what was broken and whether it was noticed, on two lines so that both fit 80 columns.
-func (s style) fault(f faultView) []string {
+func (s style) fault(f faultView) string {
 	if f.Failed != nil {
-		return []string{"       " + failedText(f)}
+		return "       " + failedText(f)
 	}
-	return []string{
-		fmt.Sprintf("%5s  %s", clock(f.After), f.What),
-		"       " + noticedText(f, s),
-	}
+	return fmt.Sprintf("%5s  %s: %s", clock(f.After), f.What, noticedText(f, s))
 }
 
 func failedText(f faultView) string {
@@ -144,11 +240,21 @@ func renderLine(v view) string {
 		return "starting k6 and its thin clients\n"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %d of %d connected  %.0f keys/s ", clock(v.Elapsed), v.Connected, v.Plan.clients, v.KeysPerSecond)
-	for _, t := range v.Trips {
-		fmt.Fprintf(&b, " %s %s (p95 %s) ", t.Name, millis(t.Median), millis(t.P95))
+	fmt.Fprintf(&b, "%s  %s", clock(v.Elapsed), style{}.people(v))
+	if v.Pool != nil {
+		b.WriteString("  pool " + style{}.pool(*v.Pool))
 	}
-	fmt.Fprintf(&b, " %s  %s/s in, %s/s out\n",
-		silentText(v.Silent), size(v.ReceivedPerSecond), size(v.SentPerSecond))
+	if v.Longest >= 0 && v.Over > 0 {
+		longest := v.Parts[v.Longest]
+		fmt.Fprintf(&b, "  %.1f logins/s, %s (p95 %s), %s of it %s", v.LoginsPerSecond, millis(v.Wait), millis(v.WaitP95),
+			percent(longest.Share), longest.Name)
+	}
+	fmt.Fprintf(&b, "  %.0f keys/s", v.KeysPerSecond)
+	for _, t := range v.Trips {
+		if !math.IsNaN(t.Median) {
+			fmt.Fprintf(&b, "  %s %s", t.Name, millis(t.Median))
+		}
+	}
+	fmt.Fprintf(&b, "  %s\n", silentText(v.Silent))
 	return b.String()
 }

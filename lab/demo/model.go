@@ -6,12 +6,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/results"
 	"github.com/deskstorm/deskstorm/spice"
 )
 
-// Metrics of k6/x/vdi, and one of shift.js.
+// Metrics of k6/x/vdi, and two of morning-shift.js.
 const (
+	loginDuration   = "vdi_login_duration"
+	loginFailed     = "vdi_login_failed"
+	loginsLeft      = "vdi_logins_left"
 	connectDuration = "vdi_connect_duration"
 	connectFailed   = "vdi_connect_failed"
 	roundTrip       = "vdi_round_trip"
@@ -21,17 +25,36 @@ const (
 	bytesReceived   = "vdi_bytes_received"
 	bytesSent       = "vdi_bytes_sent"
 	keysSent        = "vdi_keys"
-	waited          = "vdi_wait"
+	arrived         = "vdi_arrivals" // people who began to log in
+	waited          = "vdi_wait"     // from the password to the first picture
 )
 
 // plan is what is to happen.
 type plan struct {
+	path       string // to the desktops
 	kind       string // of the desktops
-	clients    int
+	people     int
 	duration   time.Duration
+	arrivals   time.Duration // how long people keep coming
 	profile    string
 	probeEvery time.Duration // each round trip of each desktop
 	started    time.Time     // the demo
+}
+
+// environment is the plan as morning-shift.js reads it.
+func (p plan) environment() []string {
+	return []string{
+		"DESKSTORM_PATH=" + p.path,
+		"DESKSTORM_DOMAIN=" + sim.UsersDomain,
+		"DESKSTORM_PROFILE=" + p.profile,
+		fmt.Sprintf("DESKSTORM_DURATION=%dms", p.duration.Milliseconds()),
+		fmt.Sprintf("DESKSTORM_WINDOW=%dms", p.arrivals.Milliseconds()),
+	}
+}
+
+// poolState is how the broker's pool of desktops stands, as the broker says.
+type poolState struct {
+	Ready, Building, Assigned int
 }
 
 // model is what is known of a run. It does no input or output and looks at no clock.
@@ -42,11 +65,24 @@ type model struct {
 	total   *results.Set
 	windows map[int64]*results.Set // by the start in Unix nanoseconds; of any site and profile
 	faults  []*fault
-	first   time.Time // the end of the window with the first login
+	first   time.Time // the end of the window with the first picture
+
+	pool         *poolState // nil: not known
+	leastReady   int        // in the pool at a time
+	mostAssigned int
 }
 
 func newModel(p plan) *model {
 	return &model{plan: p, total: results.NewSet(time.Time{}, time.Time{}), windows: map[int64]*results.Set{}}
+}
+
+// addPool takes how the pool stands now.
+func (m *model) addPool(s poolState) {
+	if m.pool == nil {
+		m.leastReady = s.Ready
+	}
+	m.leastReady, m.mostAssigned = min(m.leastReady, s.Ready), max(m.mostAssigned, s.Assigned)
+	m.pool = &s
 }
 
 // add takes a line of the results.
@@ -73,7 +109,7 @@ func (m *model) add(a *results.Aggregate) error {
 		m.windows[key] = w
 	}
 	anywhere := a.Clone()
-	anywhere.Tags = results.Tags{Step: a.Tags.Step}
+	anywhere.Tags.Site, anywhere.Tags.Profile, anywhere.Tags.Path = "", "", ""
 	return w.Merge(anywhere)
 }
 
@@ -121,77 +157,12 @@ func trips() []string {
 	return []string{string(spice.ServerTrip), string(spice.GuestTrip), string(spice.VisibleTrip)}
 }
 
-// steps are the parts of a login in their order.
-func steps() []string {
-	return []string{string(spice.StepLink), string(spice.StepAuth), string(spice.StepMain), string(spice.StepPicture)}
-}
-
-// slack is how long after a fault's end its losses still come: the deadline of a probe sent at the last moment, and the
-// windows' own length.
-const slack = spice.DefaultDeadline + window
-
-// covers tells whether a window's losses or ended sessions fall into a fault's time.
-func (f *fault) covers(start, end, latest time.Time) bool {
-	if f.at.IsZero() || !end.After(f.at) {
-		return false
-	}
-	until := f.until
-	if until.IsZero() {
-		until = latest
-	}
-	if f.kind != hangFault { // over at once
-		until = f.at
-	}
-	return !start.After(until.Add(slack))
-}
-
-// explains tells whether a window's losses are a fault's: those of its time, and those of the next probe of a desktop that
-// hung, because a guest whose keyboard queue overflowed meanwhile has swallowed keys that the probe counts on.
-func (f *fault) explains(start, end, latest time.Time, probeEvery time.Duration) bool {
-	if f.kind == hangFault && !f.until.IsZero() {
-		start = start.Add(-probeEvery)
-	}
-	return f.covers(start, end, latest)
-}
-
-// sign is what in a window tells of a fault.
-func (f *fault) sign(w *results.Set) float64 {
-	switch f.kind {
-	case hangFault: // the server's answers go on: it does not hang
-		return pick(w, lostAnswers, results.Rate, string(spice.GuestTrip), "").Sum +
-			pick(w, lostAnswers, results.Rate, string(spice.VisibleTrip), "").Sum
-	case evictFault:
-		return pick(w, sessionsEnded, results.Counter, "evicted", "").Sum
-	default:
-		return pick(w, sessionsEnded, results.Counter, "gone", "").Sum
-	}
-}
-
-// noticed returns how long after a fault the measurements told of it, at the latest: to the end of the first window with a
-// sign, which for a hang must be within the time that its losses can come in. False: not yet.
-func (m *model) noticed(f *fault) (time.Duration, bool) {
-	if f.at.IsZero() {
-		return 0, false
-	}
-	for _, start := range m.starts() {
-		begin := time.Unix(0, start)
-		end := begin.Add(window)
-		if !end.After(f.at) || f.kind == hangFault && !f.covers(begin, end, m.latest) {
-			continue
-		}
-		if f.sign(m.windows[start]) > 0 {
-			return end.Sub(f.at), true
-		}
-	}
-	return 0, false
-}
-
 // count is "1 desktop hangs" or "20 desktops hang".
 func count(n int, one, more string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return fmt.Sprintf("%d %s", n, more)
+	return number(n) + " " + more
 }
 
 // whole is a sum of counts as a number.

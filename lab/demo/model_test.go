@@ -12,7 +12,7 @@ import (
 	"github.com/deskstorm/deskstorm/results"
 )
 
-// recorded is the time of the recorded shift, in seconds after its first window's start.
+// recorded is the time of the recorded morning, in seconds after its first window's start.
 func recorded(seconds float64) time.Time {
 	return time.Date(2026, 11, 21, 20, 20, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
 }
@@ -30,16 +30,25 @@ func recordedLines(t *testing.T) []*results.Aggregate {
 // recordedModel has taken the lines of the windows that were over at a time, and knows the faults that had begun.
 func recordedModel(t *testing.T, until time.Time) *model {
 	t.Helper()
-	m := newModel(plan{kind: "simulated", clients: 60, duration: 15 * time.Second, profile: "callcenter", probeEvery: 15 * time.Second, started: recorded(-0.2)})
+	p := plan{
+		path: PathBroker, kind: "simulated", people: 40, duration: 15 * time.Second, arrivals: 6 * time.Second,
+		profile: "callcenter", probeEvery: 15 * time.Second, started: recorded(-2),
+	}
+	m := newModel(p)
 	for _, a := range recordedLines(t) {
 		if !a.End.After(until) {
 			require.NoError(t, m.add(a))
 		}
 	}
+	m.addPool(poolState{Ready: 12})
+	m.addPool(poolState{Ready: 2, Building: 4, Assigned: 36})
+	m.addPool(poolState{Ready: 5, Assigned: 35})
 	for _, f := range []*fault{
-		{kind: hangFault, what: "6 desktops hang", desktops: 6, at: recorded(7.6), until: recorded(10.1)},
-		{kind: evictFault, what: "a second client", desktops: 1, at: recorded(9.1)},
-		{kind: killedFault, what: "a desktop is killed", desktops: 1, at: recorded(10.6)},
+		{kind: slowFault, step: "auth", what: "LDAP is slow", at: recorded(2.1), until: recorded(3)},
+		{kind: errorFault, step: "console", class: "cloud-failed", what: "Nova fails", at: recorded(3.6), until: recorded(4.2)},
+		{kind: hangFault, what: "4 desktops hang", desktops: 4, at: recorded(8.3), until: recorded(10.8)},
+		{kind: evictFault, what: "a second client", desktops: 1, at: recorded(10.5)},
+		{kind: killedFault, what: "a desktop is killed", desktops: 1, at: recorded(12)},
 	} {
 		if f.at.Before(until) {
 			f.started = true
@@ -51,59 +60,83 @@ func recordedModel(t *testing.T, until time.Time) *model {
 	return m
 }
 
-func TestViewOfARecordedShift(t *testing.T) {
-	v := recordedModel(t, recorded(9)).view(recorded(9.8), 15)
+func TestViewOfARecordedMorning(t *testing.T) {
+	v := recordedModel(t, recorded(4)).view(recorded(4.4), 15)
 	require.True(t, v.Begun)
-	require.Equal(t, 9800*time.Millisecond, v.Elapsed)
-	require.Equal(t, 60, v.Connected)
-	require.Equal(t, 60, v.LoggedIn)
-	require.Zero(t, v.Ended)
-	require.Zero(t, v.Silent)
-	require.Positive(t, v.KeysPerSecond)
-	require.Positive(t, v.ReceivedPerSecond)
-	require.Greater(t, v.ReceivedPerSecond, v.SentPerSecond)
-	require.Len(t, v.Trips, 3)
-	require.InDelta(t, 2.3, v.Trips[0].Median, 0.5)
-	require.Greater(t, v.Trips[1].Median, v.Trips[0].Median)
-	require.Len(t, v.Trips[0].P95s, 9, "a column a second so far")
-	require.Len(t, v.Faults, 1)
-	require.Zero(t, v.Faults[0].Noticed, "no probe has met its deadline yet")
+	require.Equal(t, 4400*time.Millisecond, v.Elapsed)
+	require.Equal(t, 37, v.Arrived)
+	require.Equal(t, v.Arrived, v.LoggingIn+v.Failed+int(pick(recordedModel(t, recorded(4)).total, waited, results.Trend, "", "").Count))
+	require.Positive(t, v.Working)
+	require.Positive(t, v.LoginsPerSecond)
+	require.Equal(t, loginOver, v.Over)
+	require.Equal(t, "auth", v.Parts[v.Longest].Name, "LDAP is slow")
+	require.Greater(t, v.WaitP95, v.Wait)
+	require.Equal(t, 5, v.Pool.Ready)
+	require.Len(t, v.Faults, 2)
+	require.Equal(t, 1400*time.Millisecond, v.Faults[0].Noticed)
+	require.Zero(t, v.Faults[1].Noticed, "nobody's login has failed yet")
 
-	v = recordedModel(t, recorded(12)).view(recorded(13), 15)
-	require.Equal(t, 58, v.Connected)
+	v = recordedModel(t, recorded(30)).view(recorded(30), 15)
+	require.Equal(t, 15*time.Second, v.Elapsed, "no more than its length")
+	require.Equal(t, 40, v.Arrived)
+	require.Equal(t, 3, v.Failed)
+	require.Zero(t, v.LoggingIn)
 	require.Equal(t, 2, v.Ended)
-	require.Equal(t, 1, v.Silent)
-	require.Equal(t, 2.0, v.Lost[10])
-	require.Equal(t, 3400*time.Millisecond, v.Faults[0].Noticed)
-	require.Equal(t, 400*time.Millisecond, v.Faults[1].Noticed)
-	require.Equal(t, 900*time.Millisecond, v.Faults[2].Noticed)
+	require.Zero(t, v.Over, "nobody logs in any more")
+	require.Len(t, v.Parts, 10)
+	sum := 0.
+	for _, p := range v.Parts {
+		sum += p.Share
+	}
+	require.InDelta(t, 1, sum, 1e-9)
+	require.Len(t, v.Trips, 3)
+	require.InDelta(t, 2.4, v.Trips[0].Median, 0.5)
+	require.Greater(t, v.Trips[1].Median, v.Trips[0].Median)
+	require.Len(t, v.Faults, 5)
 }
 
 func TestViewBeforeTheFirstLine(t *testing.T) {
-	m := newModel(plan{kind: "simulated", clients: 3, duration: time.Minute, probeEvery: 15 * time.Second, started: recorded(0)})
+	m := newModel(plan{people: 3, duration: time.Minute, probeEvery: 15 * time.Second, started: recorded(0)})
 	require.False(t, m.view(recorded(1), 20).Begun)
 	s := m.summary()
 	require.Zero(t, s.LoggedIn)
 	require.Empty(t, s.Faults)
+	require.Nil(t, s.Pool)
 }
 
-func TestSummaryOfARecordedShift(t *testing.T) {
+func TestSummaryOfARecordedMorning(t *testing.T) {
 	s := recordedModel(t, recorded(60)).summary()
-	require.Equal(t, 60, s.LoggedIn)
-	require.Equal(t, int64(60), s.Wait.Count)
-	require.InDelta(t, 0.7, s.FirstLoginSeconds, 0.01)
-	require.Equal(t, 2040, s.Keys)
-	require.Len(t, s.Steps, 4)
-	require.Equal(t, []string{"north", "south"}, []string{s.Sites[0].Site, s.Sites[1].Site})
-	require.Greater(t, s.Sites[1].Median, s.Sites[0].Median)
-	require.Equal(t, []Loss{{While: "6 desktops hang", Lost: map[string]int{"guest": 1, "visible": 1}}}, s.Losses)
-	require.Equal(t, []Ended{{"evicted", 1}, {"gone", 1}}, s.Ended)
-	require.InDelta(t, 60*11, s.SessionSeconds, 120, "60 people, who came in the first 2.5 s of 15")
-	for i, want := range []float64{3.4, 0.4, 0.9} {
-		require.NotNil(t, s.Faults[i].NoticedSeconds)
-		require.InDelta(t, want, *s.Faults[i].NoticedSeconds, 1e-9)
+	require.Equal(t, 37, s.LoggedIn)
+	require.Equal(t, 37, s.Connected)
+	require.True(t, s.LoggedOut)
+	require.Equal(t, []Failure{{loginFailed, "console", "cloud-failed", 3}}, s.Failures)
+	require.Equal(t, &Pool{LeastReady: 2, MostAssigned: 36}, s.Pool)
+	require.Equal(t, 1217, s.Keys)
+
+	require.Len(t, s.Parts, 10)
+	seconds, share := 0., 0.
+	for _, p := range s.Parts {
+		seconds += p.Seconds
+		share += p.Share
 	}
-	require.InDelta(t, 7.6, s.Faults[0].AfterSeconds, 1e-9)
+	require.InDelta(t, s.WaitSeconds, seconds, 1e-9)
+	require.InDelta(t, 1, share, 1e-9)
+	require.InDelta(t, 14.14, s.WaitSeconds, 0.01)
+	require.InDelta(t, pick(recordedModel(t, recorded(60)).total, waited, results.Trend, "", "").Sum/1000, s.WaitSeconds, 0.01,
+		"the parts are what people waited")
+
+	require.Len(t, s.Sites, 6)
+	require.Equal(t, "N1", s.Sites[0].Site)
+	require.Equal(t, int64(7), s.Sites[0].Wait.Count)
+	require.Equal(t, []Loss{{While: "4 desktops hang", Lost: map[string]int{"guest": 1, "visible": 2}}}, s.Losses)
+	require.Equal(t, []Ended{{"evicted", 1}, {"gone", 1}}, s.Ended)
+	require.InDelta(t, 37*11, s.SessionSeconds, 60, "37 people, who came in the first 6 s of 15")
+	require.Len(t, s.Faults, 5)
+	for i, want := range []float64{1.4, 0.9, 2.7, 1, 0.5} {
+		require.NotNil(t, s.Faults[i].NoticedSeconds, s.Faults[i].What)
+		require.InDelta(t, want, *s.Faults[i].NoticedSeconds, 1e-9, s.Faults[i].What)
+	}
+	require.InDelta(t, 8.3, s.Faults[2].AfterSeconds, 1e-9)
 }
 
 // sample makes a line with one sample.
@@ -115,12 +148,29 @@ func sample(t *testing.T, metric string, kind results.Kind, step string, second,
 	return a
 }
 
+// usual are lines of logins whose step auth took some milliseconds, one each second before the tenth.
+func usual(t *testing.T) (all []*results.Aggregate) {
+	t.Helper()
+	for second := range 10 {
+		all = append(all, sample(t, loginDuration, results.Trend, "auth", float64(second), 4+float64(second%2)))
+	}
+	return all
+}
+
 func TestNoticed(t *testing.T) {
 	lost := func(step string, second float64) *results.Aggregate {
 		return sample(t, lostAnswers, results.Rate, step, second, 1)
 	}
 	ended := func(why string, second float64) *results.Aggregate {
 		return sample(t, sessionsEnded, results.Counter, why, second, 1)
+	}
+	auth := func(second, ms float64) *results.Aggregate {
+		return sample(t, loginDuration, results.Trend, "auth", second, ms)
+	}
+	failed := func(step, class string, second, value float64) *results.Aggregate {
+		a := sample(t, loginFailed, results.Rate, step, second, value)
+		a.Tags.Class = class
+		return a
 	}
 	tests := []struct {
 		name   string
@@ -138,22 +188,41 @@ func TestNoticed(t *testing.T) {
 		{"first of several", hangFault, []*results.Aggregate{lost("guest", 14), lost("visible", 12)}, 2 * time.Second},
 		{"eviction", evictFault, []*results.Aggregate{ended("gone", 10.5), ended("evicted", 11)}, time.Second},
 		{"kill", killedFault, []*results.Aggregate{ended("evicted", 10.5), ended("gone", 12)}, 2 * time.Second},
+		{"slow logins", slowFault, append(usual(t), auth(12, 900)), 2 * time.Second},
+		{"logins as before", slowFault, append(usual(t), auth(12, 6)), 0},
+		{"many times as slow, and still quick", slowFault, append(usual(t), auth(12, 60)), 0},
+		{"nothing to compare with", slowFault, []*results.Aggregate{auth(9, 5), auth(12, 900)}, 0},
+		{"another step", slowFault, append(usual(t), sample(t, loginDuration, results.Trend, "boot", 12, 900)), 0},
+		{"slow before, and as slow after", slowFault, append(usual(t), auth(3, 900), auth(3.5, 900), auth(12, 6)), 0},
+		{"slow much later", slowFault, append(usual(t), auth(30, 900)), 0},
+		{"logins fail", errorFault, []*results.Aggregate{failed("console", "cloud-failed", 11, 1)}, time.Second},
+		{"logins succeed", errorFault, []*results.Aggregate{failed("console", "cloud-failed", 11, 0)}, 0},
+		{"logins fail elsewhere", errorFault, []*results.Aggregate{failed("auth", "cloud-failed", 11, 1)}, 0},
+		{"logins fail for another reason", errorFault, []*results.Aggregate{failed("console", "desktop-died", 11, 1)}, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			m := newModel(plan{clients: 10, duration: time.Minute, started: recorded(0)})
+			m := newModel(plan{people: 10, duration: time.Minute, started: recorded(0)})
 			for _, a := range test.lines {
 				require.NoError(t, m.add(a))
 			}
-			within, ok := m.noticed(&fault{kind: test.kind, at: recorded(10.5), until: recorded(15.5)})
+			step := map[faultKind]string{slowFault: "auth", errorFault: "console"}[test.kind]
+			within, ok := m.noticed(&fault{kind: test.kind, step: step, class: "cloud-failed", at: recorded(10.5), until: recorded(15.5)})
 			require.Equal(t, test.within != 0, ok)
 			require.Equal(t, test.within, within)
 		})
 	}
 }
 
+func TestAFaultOfTheWayLosesNoAnswers(t *testing.T) {
+	m := newModel(plan{people: 10, duration: time.Minute, probeEvery: 15 * time.Second, started: recorded(0)})
+	require.NoError(t, m.add(sample(t, lostAnswers, results.Rate, "guest", 12, 1)))
+	m.faults = []*fault{{kind: slowFault, step: "auth", what: "LDAP", started: true, at: recorded(10), until: recorded(15)}}
+	require.Equal(t, []Loss{{Lost: map[string]int{"guest": 1}}}, m.summary().Losses)
+}
+
 func TestFaultThatCouldNotBeDone(t *testing.T) {
-	m := newModel(plan{clients: 10, duration: time.Minute, started: recorded(0)})
+	m := newModel(plan{people: 10, duration: time.Minute, started: recorded(0)})
 	require.NoError(t, m.add(sample(t, keysSent, results.Counter, "", 1, 1)))
 	m.faults = []*fault{{kind: evictFault, what: "a second client", started: true, failed: errors.New("refused")}}
 	s := m.summary()
@@ -162,21 +231,46 @@ func TestFaultThatCouldNotBeDone(t *testing.T) {
 	require.ErrorContains(t, m.view(recorded(2), 10).Faults[0].Failed, "refused")
 }
 
-func TestFailedLoginsAreCountedByStep(t *testing.T) {
-	m := newModel(plan{clients: 3, duration: time.Minute, probeEvery: 15 * time.Second, started: recorded(0)})
-	for i, step := range []string{"link", "auth", "auth"} {
-		require.NoError(t, m.add(sample(t, connectFailed, results.Rate, step, float64(i), 1)))
+func TestFailuresAreCountedByStep(t *testing.T) {
+	m := newModel(plan{people: 9, duration: time.Minute, probeEvery: 15 * time.Second, started: recorded(0)})
+	for i, step := range []string{"auth", "boot", "auth"} {
+		failed := sample(t, loginFailed, results.Rate, step, float64(i), 1)
+		failed.Tags.Class = "because-of-" + step
+		require.NoError(t, m.add(failed))
+		require.NoError(t, m.add(sample(t, arrived, results.Counter, "", float64(i), 1)))
 	}
-	require.Equal(t, map[string]int{"link": 1, "auth": 2}, m.summary().FailedLogins)
+	require.NoError(t, m.add(sample(t, connectFailed, results.Rate, "auth", 3, 1)))
+	require.NoError(t, m.add(sample(t, loginsLeft, results.Counter, "", 3, 2)))
+	s := m.summary()
+	require.Equal(t, []Failure{
+		{loginFailed, "auth", "because-of-auth", 2}, {connectFailed, "auth", "", 1}, {loginFailed, "boot", "because-of-boot", 1},
+	}, s.Failures)
+	require.Equal(t, 2, s.LoginsLeft)
+	require.False(t, s.LoggedOut)
 	v := m.view(recorded(4), 10)
-	require.Equal(t, 3, v.FailedLogins)
+	require.Equal(t, 4, v.Failed)
+	require.Zero(t, v.LoggingIn, "not less than none")
 	require.True(t, math.IsNaN(v.Wait))
+	require.Equal(t, -1, v.Longest)
 }
 
-func TestConnectedIsKnownBeforeTheGauge(t *testing.T) {
-	m := newModel(plan{clients: 3, duration: time.Minute, started: recorded(0)})
+func TestWorkingIsKnownBeforeTheGauge(t *testing.T) {
+	m := newModel(plan{people: 3, duration: time.Minute, started: recorded(0)})
 	require.NoError(t, m.add(sample(t, waited, results.Trend, "", 1, 20)))
-	require.Equal(t, 1, m.view(recorded(2), 10).Connected)
+	require.Equal(t, 1, m.view(recorded(2), 10).Working)
 	require.NoError(t, m.add(sample(t, sessionsOpen, results.Gauge, "", 1.5, 0)))
-	require.Zero(t, m.view(recorded(2), 10).Connected)
+	require.Zero(t, m.view(recorded(2), 10).Working)
+}
+
+func TestPartsOfBothWays(t *testing.T) {
+	names := map[string]bool{}
+	for _, p := range parts(PathBroker) {
+		names[p.name] = true
+	}
+	require.Len(t, names, len(parts(PathBroker)), "each has a name of its own")
+	for i, p := range parts(PathCloud) {
+		require.Equal(t, parts(PathBroker)[i].name, p.name)
+		require.NotEmpty(t, p.explained)
+		require.LessOrEqual(t, len(p.explained), 31, p.explained)
+	}
 }

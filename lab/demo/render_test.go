@@ -29,10 +29,17 @@ func golden(t *testing.T, name, text string) {
 func exampleView() view {
 	nan := math.NaN()
 	return view{
-		Plan:  plan{kind: "simulated", clients: 200, duration: time.Minute, profile: "callcenter", probeEvery: 15 * time.Second},
-		Begun: true, Elapsed: 38 * time.Second,
-		Connected: 199, LoggedIn: 200, FailedLogins: 0, Ended: 1,
-		Wait: 3.43, Steps: map[string]float64{"link": 0.69, "auth": 0.31, "main": 1.93, "picture": 0.2},
+		Plan: plan{path: PathBroker, kind: "simulated", people: 200, duration: 75 * time.Second, arrivals: 30 * time.Second,
+			profile: "callcenter", probeEvery: 15 * time.Second},
+		Begun: true, Elapsed: 28 * time.Second,
+		Arrived: 198, LoggingIn: 23, Working: 168, Failed: 6, Ended: 1,
+		LoginsPerSecond: 8.34, Wait: 1282, WaitP95: 3195, Over: 10 * time.Second, Longest: 3,
+		Parts: []partView{
+			{"auth", 2.33, 1205, 0.15}, {"match", 0.02, 0.06, 0.00002}, {"allocate", 1.42, 7.08, 0.002}, {"boot", 2740, 3224, 0.828},
+			{"console", 1.6, 4, 0.003}, {"rest", 3.5, 22.6, 0.006}, {"link", 0.51, 8.58, 0.001}, {"ticket", 0.26, 5.51, 0.001},
+			{"main", 1.61, 19.8, 0.009}, {"picture", nan, nan, 0},
+		},
+		Pool:          &poolState{Ready: 0, Building: 16, Assigned: 173},
 		KeysPerSecond: 481.4, Keys: 17033, ReceivedPerSecond: 360_000, SentPerSecond: 12_300,
 		Recent: 15 * time.Second,
 		Trips: []tripView{
@@ -42,8 +49,9 @@ func exampleView() view {
 		},
 		Silent: 13, Lost: []float64{0, 0, 0, 5, 20},
 		Faults: []faultView{
-			{After: 30 * time.Second, What: "a host dies: 20 desktops hang for 10 s", Noticed: 1940 * time.Millisecond},
-			{After: 36 * time.Second, What: "a second client takes over a desktop"},
+			{After: 11 * time.Second, What: "LDAP answers 0.3 s late, for 4.5 s", Noticed: 1440 * time.Millisecond},
+			{After: 18 * time.Second, What: "Nova answers 500, to 1 in 5 consoles, for 3 s", Noticed: 940 * time.Millisecond},
+			{After: 26 * time.Second, What: "a second client takes over a desktop"},
 			{What: "a desktop is killed", Failed: errors.New("no such desktop")},
 		},
 	}
@@ -70,6 +78,15 @@ func TestRenderView(t *testing.T) {
 		})
 	}
 	golden(t, "live-starting", renderView(view{Plan: exampleView().Plan}, style{width: 80, height: 23}))
+
+	// The old way has no pool, in the afternoon nobody comes, and before the first login there is nothing to compare.
+	v := exampleView()
+	v.Plan.path, v.Pool, v.Elapsed, v.Over, v.Faults = PathCloud, nil, time.Minute, 0, nil
+	golden(t, "live-cloud", renderView(v, style{width: 80, height: 23}))
+	v.Wait, v.Longest, v.Arrived = math.NaN(), -1, 0
+	text := renderView(v, style{width: 80, height: 23})
+	require.Contains(t, text, "logins   nobody yet")
+	require.NotContains(t, text, "came:")
 }
 
 func TestRenderLine(t *testing.T) {
@@ -79,14 +96,27 @@ func TestRenderLine(t *testing.T) {
 
 func exampleSummary() *Summary {
 	noticed, received := 1.9, int64(23_950)
+	q := func(count int64, median, p95 float64) Quantiles { return Quantiles{count, median, p95, 2 * p95} }
 	return &Summary{
-		Desktops: "simulated", Clients: 200, Profile: "callcenter", DurationSeconds: 60, Seed: 1,
-		LoggedIn: 198, FailedLogins: map[string]int{"link": 1, "auth": 1},
-		Wait: Quantiles{198, 3.43, 10, 22.2},
-		Steps: []Step{
-			{"link", Quantiles{198, 0.69, 1.8, 2.5}}, {"auth", Quantiles{198, 0.31, 1.2, 2.3}},
-			{"main", Quantiles{198, 1.93, 8.8, 13}}, {"picture", Quantiles{198, 0.2, 1.3, 5.3}},
+		Path: PathBroker, Desktops: "simulated", Clients: 200, Profile: "callcenter", DurationSeconds: 75, ArrivalsSeconds: 30, Seed: 1,
+		LoggedIn: 194, Connected: 193, LoggedOut: true,
+		Failures: []Failure{
+			{loginFailed, "console", "cloud-failed", 4}, {connectFailed, "link", "console-refused", 1}, {loginFailed, "", "broker-down", 1},
 		},
+		Login: q(194, 909, 3110), Wait: q(193, 913, 3117), WaitSeconds: 209.5,
+		Parts: []Part{
+			{"auth", loginDuration, "auth", 62.86, 0.3, q(194, 2.33, 1205)},
+			{"match", loginDuration, "match", 0.004, 0.00002, q(194, 0.02, 0.06)},
+			{"allocate", loginDuration, "allocate", 0.37, 0.002, q(194, 1.42, 7.08)},
+			{"boot", loginDuration, "boot", 143.39, 0.684, q(61, 2740, 3224)},
+			{"console", loginDuration, "console", 0.35, 0.002, q(194, 1.46, 3.66)},
+			{"rest", loginDuration, "unaccounted", 0.9, 0.004, q(194, 2.04, 19)},
+			{"link", connectDuration, "link", 0.35, 0.002, q(193, 0.51, 8.58)},
+			{"ticket", connectDuration, "auth", 0.18, 0.001, q(193, 0.26, 5.51)},
+			{"main", connectDuration, "main", 0.98, 0.005, q(193, 1.61, 19.8)},
+			{"picture", connectDuration, "picture", 0, 0, Quantiles{}},
+		},
+		Pool: &Pool{LeastReady: 0, MostAssigned: 194},
 		Keys: 23_950, KeysReceived: &received,
 		Trips: []Trip{
 			{"server", 0, Quantiles{735, 2.58, 15.5, 20.8}},
@@ -94,44 +124,60 @@ func exampleSummary() *Summary {
 			{"visible", 12, Quantiles{0, 0, 0, 0}},
 		},
 		Sites: []Site{
-			{"north", 8, Quantiles{455, 15, 27.2, 35.2}},
-			{"south", 24, Quantiles{1220, 28.7, 51.6, 10_590}},
+			{"N1", q(97, 913, 2796), q(455, 15, 27.2), 8},
+			{"N2", Quantiles{}, q(1220, 28.7, 10_590), 24},
 		},
 		Losses: []Loss{
-			{"a host dies: 20 desktops hang for 10 s", map[string]int{"guest": 13, "visible": 12}},
+			{"a host dies: 20 desktops hang for 12.5 s", map[string]int{"guest": 13, "visible": 12}},
 			{"", map[string]int{"guest": 7}},
 		},
 		Ended: []Ended{{"gone", 2}, {"evicted", 1}, {"protocol", 1}},
 		Faults: []Fault{
-			{What: "a host dies: 20 desktops hang for 10 s", Desktops: 20, AfterSeconds: 30, NoticedSeconds: &noticed},
-			{What: "a second client takes over a desktop", Desktops: 1, AfterSeconds: 36},
+			{What: "LDAP answers 0.3 s late, for 4.5 s", AfterSeconds: 10.5, NoticedSeconds: &noticed},
+			{What: "a host dies: 20 desktops hang for 12.5 s", Desktops: 20, AfterSeconds: 41.3, NoticedSeconds: &noticed},
+			{What: "a second client takes over a desktop", Desktops: 1, AfterSeconds: 52.5},
 			{What: "a desktop is killed", Desktops: 1, Error: "no such desktop"},
 		},
 		BytesReceived: 16_600_000, BytesSent: 674_000, SessionSeconds: 11_000,
-		Harness:           Harness{K6CPUSeconds: 12, K6MemoryBytes: 219_000_000, DesktopsCPUSeconds: 9.6},
-		FirstLoginSeconds: 2.43,
+		Harness:             Harness{K6CPUSeconds: 16.7, K6MemoryBytes: 191_000_000, CloudCPUSeconds: 15},
+		FirstPictureSeconds: 4.3,
 	}
 }
 
 func TestRenderSummary(t *testing.T) {
 	text := renderSummary(exampleSummary(), style{})
 	golden(t, "summary", text)
-	for l := range strings.Lines(text) {
-		require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(l, "\n")), 80, l)
+	short := func(text string) {
+		t.Helper()
+		for l := range strings.Lines(text) {
+			require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(l, "\n")), 80, l)
+		}
 	}
+	short(text)
+	require.Contains(t, renderSummary(exampleSummary(), style{colour: true}), sgrBold)
 
 	s := exampleSummary()
 	*s.KeysReceived = 23_900
 	require.Contains(t, renderSummary(s, style{}), "The desktops counted 23,900: 50 fewer than were sent.")
 	*s.KeysReceived = 23_951
 	require.Contains(t, renderSummary(s, style{}), "The desktops counted 23,951: 1 more than k6 told of.")
-	s.Desktops, s.KeysReceived, s.Interrupted = "QEMU", nil, true
+	s.Desktops, s.KeysReceived, s.Interrupted, s.LoginsLeft, s.LoggedOut = "QEMU", nil, true, 2, false
 	text = renderSummary(s, style{})
 	require.NotContains(t, text, "counted")
 	require.Contains(t, text, "stopped early")
-	require.Contains(t, text, "DESKSTORM_DESKTOPS")
+	require.Contains(t, text, "2 stayed logged in")
+	require.Contains(t, text, "DESKSTORM_BROKER")
+	short(text)
+	s = exampleSummary()
+	s.Path, s.Pool = PathCloud, nil
+	text = renderSummary(s, style{})
+	require.Contains(t, text, "by Keystone and Nova")
+	require.NotContains(t, text, "pool")
+	short(text)
 
-	golden(t, "summary-empty", renderSummary((&model{total: newModel(plan{}).total, plan: plan{kind: "simulated", clients: 3, duration: time.Minute, profile: "callcenter"}}).summary(), style{}))
+	empty := &model{total: newModel(plan{}).total, plan: plan{
+		path: PathBroker, kind: "simulated", people: 3, duration: time.Minute, arrivals: 24 * time.Second, profile: "callcenter"}}
+	golden(t, "summary-empty", renderSummary(empty.summary(), style{}))
 }
 
 func TestNumbers(t *testing.T) {
@@ -146,6 +192,26 @@ func TestNumbers(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234", -123: "-123"} {
 		require.Equal(t, want, number(n))
 	}
+}
+
+func TestPercent(t *testing.T) {
+	for share, want := range map[float64]string{0: "0 %", 0.00002: "<1 %", 0.0099: "<1 %", 0.014: "1 %", 0.684: "68 %", 1: "100 %"} {
+		require.Equal(t, want, percent(share))
+	}
+}
+
+func TestShareBar(t *testing.T) {
+	bar := func(shares ...float64) string {
+		v := view{}
+		for i, share := range shares {
+			v.Parts = append(v.Parts, partView{Name: []string{"auth", "boot", "console"}[i], Share: share})
+		}
+		return style{}.shareBar(v)
+	}
+	require.Equal(t, "│auth───────────────│boot───────────────", bar(0.5, 0.5))
+	require.Equal(t, "│a│boot────────────────────────────────│", bar(0.05, 0.925, 0.025))
+	require.Equal(t, barColumns, utf8.RuneCountInString(bar(0.001, 0.998, 0.001)))
+	require.Empty(t, style{}.shareBar(view{Longest: -1}))
 }
 
 func TestSparkline(t *testing.T) {
@@ -182,7 +248,7 @@ func TestDisplayElsewhereWritesLines(t *testing.T) {
 	d.close()
 	text := out.String()
 	require.NotContains(t, text, "\x1b")
-	require.Equal(t, 1, strings.Count(text, "0:07  6 desktops hang\n"))
-	require.Equal(t, 1, strings.Count(text, "noticed within 3.4 s: 6 desktops hang\n"))
-	require.Equal(t, 3, strings.Count(text, " connected ")+strings.Count(text, "starting"), text)
+	require.Equal(t, 1, strings.Count(text, "0:08  4 desktops hang\n"))
+	require.Equal(t, 1, strings.Count(text, "noticed within 2.7 s: 4 desktops hang\n"))
+	require.Equal(t, 3, strings.Count(text, " at work")+strings.Count(text, "starting"), text)
 }

@@ -2,8 +2,6 @@ package demo
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -14,13 +12,15 @@ const labelWidth = 16
 func renderSummary(s *Summary, st style) string {
 	r := report{style: style{colour: st.colour}}
 	r.add("", "%s", r.heading(s))
-	r.logins(s)
-	r.keys(s)
+	r.people(s)
+	r.parts(s)
 	r.trips(s)
+	r.sites(s)
+	r.keys(s)
 	r.losses(s)
 	r.faults(s)
 	r.costs(s)
-	r.lines = append(r.lines, "", next(s))
+	r.lines = append(append(r.lines, ""), strings.Split(next(s), "\n")...)
 	return "\n" + r.style.fit(r.lines)
 }
 
@@ -42,40 +42,90 @@ func (r *report) add(label, format string, args ...any) {
 func (r *report) gap() { r.lines = append(r.lines, "") }
 
 func (r *report) heading(s *Summary) string {
-	text := fmt.Sprintf("%.0f s: %s at %s desktops, profile %s",
-		s.DurationSeconds, count(s.Clients, "thin client", "thin clients"), s.Desktops, s.Profile)
+	text := fmt.Sprintf("%.0f s: %s by %s to %s desktops, profile %s",
+		s.DurationSeconds, count(s.Clients, "person", "people"), wayOf(s.Path), s.Desktops, s.Profile)
 	if s.Interrupted {
 		text += ", stopped early"
 	}
 	return r.style.paint(sgrBold, text)
 }
 
-func (r *report) logins(s *Summary) {
+// wayOf names a path, for people.
+func wayOf(path string) string {
+	if path == PathCloud {
+		return "Keystone and Nova"
+	}
+	return "broker"
+}
+
+func (r *report) people(s *Summary) {
 	r.gap()
-	failed := 0
-	for _, n := range s.FailedLogins {
-		failed += n
-	}
-	r.add("logged in", "%s of %s", number(s.LoggedIn), number(s.Clients))
-	if failed > 0 {
-		var at []string
-		for _, step := range slices.Sorted(maps.Keys(s.FailedLogins)) {
-			at = append(at, fmt.Sprintf("%d at %s", s.FailedLogins[step], step))
+	r.add("logged in", "%s of %s, in %.0f s%s", number(s.LoggedIn), number(s.Clients), s.ArrivalsSeconds, r.out(s))
+	for i, f := range s.Failures {
+		label := ""
+		if i == 0 {
+			label = "failed"
 		}
-		r.add("", "%s", r.style.paint(sgrRed, fmt.Sprintf("%d could not: %s", failed, strings.Join(at, ", "))))
+		at := "at " + f.Step
+		if f.Step == "" {
+			at = "before the first step"
+		}
+		if f.Metric == connectFailed {
+			at = "connecting, " + at
+		}
+		class := ""
+		if f.Class != "" {
+			class = ": " + f.Class
+		}
+		r.add(label, "%s", r.style.paint(sgrRed, fmt.Sprintf("%s %s%s", count(f.Logins, "login", "logins"), at, class)))
 	}
+	if p := s.Pool; p != nil {
+		r.add("pool", "at its emptiest %s ready; at most %d were assigned", count(p.LeastReady, "desktop was", "desktops were"), p.MostAssigned)
+	}
+}
+
+// out says whether all logged out.
+func (r *report) out(s *Summary) string {
+	switch {
+	case s.LoginsLeft > 0:
+		return "; " + r.style.paint(sgrRed, number(s.LoginsLeft)+" stayed logged in")
+	case s.LoggedIn > 0:
+		return "; all logged out"
+	}
+	return ""
+}
+
+// parts say where each second of the waiting went.
+func (r *report) parts(s *Summary) {
 	if s.Wait.Count == 0 {
 		return
 	}
-	r.add("waiting", "A person waited %s for the desktop (median; p95 %s).", millis(s.Wait.Median), millis(s.Wait.P95))
-	medians := map[string]float64{}
-	for _, step := range s.Steps {
-		medians[step.Step] = step.Median
+	r.gap()
+	r.add("waiting", "%s from password to picture (median; p95 %s)", millis(s.Wait.Median), millis(s.Wait.P95))
+	r.gap()
+	r.add("where it went", "%-31s%9s%6s%9s%9s", "", "seconds", "share", "median", "p95")
+	most := 0
+	for i, p := range s.Parts {
+		if p.Seconds > s.Parts[most].Seconds {
+			most = i
+		}
 	}
-	r.add("", "Medians: %s.", stepList(medians))
+	explained := parts(s.Path)
+	for i, p := range s.Parts {
+		line := fmt.Sprintf("%-31s%9.2f%6s%9s%9s", explained[i].explained, p.Seconds, percent(p.Share), known(p.Quantiles, p.Median), known(p.Quantiles, p.P95))
+		if i == most {
+			line = r.style.paint(sgrBold, line)
+		}
+		r.add("  "+p.Part, "%s", line)
+	}
+	r.add("  all", "%-31s%9.2f%6s%9s%9s", fmt.Sprintf("%s to the picture", count(s.Connected, "person", "people")), s.WaitSeconds, "100 %",
+		millis(s.Wait.Median), millis(s.Wait.P95))
+	r.add("", "Seconds are of all people together and add up. Medians and p95s")
+	r.add("", "are of each part by itself, of those who had it, and do not.")
 }
 
 func (r *report) keys(s *Summary) {
+	r.gap()
 	r.add("typed", "%s keys, those of the measurements included.", number(s.Keys))
 	switch received := s.KeysReceived; {
 	case received == nil:
@@ -104,24 +154,35 @@ func (r *report) trips(s *Summary) {
 	for _, t := range s.Trips {
 		r.row("  "+t.Trip, explained(t.Trip), t.Quantiles, t.Lost)
 	}
-	for i, site := range s.Sites {
-		what := ""
-		if i == 0 {
-			what = "key, seen on screen"
-		}
-		r.row("  site "+site.Site, what, site.Quantiles, site.Lost)
+}
+
+// sites compare how long people waited and how typing felt, site by site.
+func (r *report) sites(s *Summary) {
+	if len(s.Sites) == 0 {
+		return
+	}
+	r.gap()
+	r.add("sites", "%8s%10s%10s%14s%10s%6s", "people", "waited", "p95", "key, seen", "p95", "lost")
+	for _, one := range s.Sites {
+		r.add("  "+one.Site, "%8s%10s%10s%14s%10s%6s", number(one.Wait.Count), known(one.Wait, one.Wait.Median), known(one.Wait, one.Wait.P95),
+			known(one.Visible, one.Visible.Median), known(one.Visible, one.Visible.P95), number(one.Lost))
 	}
 }
 
-func (r *report) row(label, what string, q Quantiles, lost int) {
-	median, p95, p99 := "-", "-", "-"
-	if q.Count > 0 {
-		median, p95 = millis(q.Median), millis(q.P95)
+// known writes a quantile, if there is one.
+func known(q Quantiles, ms float64) string {
+	if q.Count == 0 {
+		return "-"
 	}
+	return millis(ms)
+}
+
+func (r *report) row(label, what string, q Quantiles, lost int) {
+	p99 := "-"
 	if q.Count >= 100 { // of fewer it would be the worst one
 		p99 = millis(q.P99)
 	}
-	r.add(label, "%-20s%10s%10s%10s%8s%6s", what, median, p95, p99, number(q.Count), number(lost))
+	r.add(label, "%-20s%10s%10s%10s%8s%6s", what, known(q, q.Median), known(q, q.P95), p99, number(q.Count), number(lost))
 }
 
 func (r *report) losses(s *Summary) {
@@ -178,7 +239,7 @@ func (r *report) faults(s *Summary) {
 			r.add(label, "%s: could not be done: %s", f.What, f.Error)
 		case f.NoticedSeconds == nil:
 			r.add(label, "%s, after %.1f s", f.What, f.AfterSeconds)
-			r.add("", "%s", r.style.paint(sgrRed, "not noticed: no probe met it, or the shift was over before"))
+			r.add("", "%s", r.style.paint(sgrRed, "not noticed: nobody met it, or the shift was over before"))
 		default:
 			r.add(label, "%s, after %.1f s", f.What, f.AfterSeconds)
 			r.add("", "%s", r.style.paint(sgrGreen, fmt.Sprintf("noticed within %.1f s", *f.NoticedSeconds)))
@@ -189,20 +250,28 @@ func (r *report) faults(s *Summary) {
 func (r *report) costs(s *Summary) {
 	r.gap()
 	r.add("this machine", "k6 took %.1f s of CPU and %s of memory,", s.Harness.K6CPUSeconds, size(float64(s.Harness.K6MemoryBytes)))
-	rest := "the desktops and this display"
-	if s.Desktops == "QEMU" {
-		rest = "this display"
-	}
-	r.add("", "%s %.1f s of CPU.", rest, s.Harness.DesktopsCPUSeconds)
-	if s.FirstLoginSeconds > 0 {
-		r.add("", "The first thin client was connected %.1f s after the start.", s.FirstLoginSeconds)
+	r.add("", "all else, from LDAP to %s, %.1f s of CPU.", last(s), s.Harness.CloudCPUSeconds)
+	if s.FirstPictureSeconds > 0 {
+		r.add("", "The first person was at work %.1f s after the demo's start.", s.FirstPictureSeconds)
 	}
 }
 
-// next says what to try next. shift.js lies in scenarios/.
-func next(s *Summary) string {
+// last is what of the cloud runs in this process and is farthest from people.
+func last(s *Summary) string {
 	if s.Desktops == "QEMU" {
-		return "Next, your own: deskstorm k6 run -e DESKSTORM_DESKTOPS=HOST:PORT shift.js"
+		return "OpenStack"
+	}
+	return "the simulated desktops"
+}
+
+// next says what to try next. The script lies in scenarios/.
+func next(s *Summary) string {
+	switch {
+	case s.Desktops == "QEMU":
+		return "Next, your own:\ndeskstorm k6 run -e DESKSTORM_BROKER=URL -e DESKSTORM_USERS=CSV morning-shift.js"
+	case s.Path == PathBroker:
+		return "Next, the same morning the old way, with no broker: deskstorm demo --path cloud\n" +
+			"and on real desktops under QEMU: deskstorm demo --kvm"
 	}
 	return "Next, the same on real desktops under QEMU: deskstorm demo --kvm"
 }

@@ -140,3 +140,11 @@ func sparkline(values []float64) string {
 	}
 	return b.String()
 }
+
+// percent writes a share from 0 to 1.
+func percent(share float64) string {
+	if share > 0 && share < 0.01 {
+		return "<1 %"
+	}
+	return fmt.Sprintf("%.0f %%", 100*share)
+}

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"slices"
@@ -11,17 +12,29 @@ import (
 
 // Summary is what a run has shown. All of it is counted or measured by the thin clients, except what says otherwise.
 type Summary struct {
+	Path            string  `json:"path"`     // broker or cloud
 	Desktops        string  `json:"desktops"` // simulated or QEMU
 	Clients         int     `json:"clients"`
 	Profile         string  `json:"profile"`
 	DurationSeconds float64 `json:"duration_seconds"` // of the shift, as asked for
+	ArrivalsSeconds float64 `json:"arrivals_seconds"` // how long people kept coming, as asked for
 	Seed            uint64  `json:"seed"`
 	Interrupted     bool    `json:"interrupted"`
 
-	LoggedIn     int            `json:"logged_in"`
-	FailedLogins map[string]int `json:"failed_logins"` // by the step that failed
-	Wait         Quantiles      `json:"wait"`          // for the desktop, first packet to first picture
-	Steps        []Step         `json:"steps"`
+	LoggedIn   int       `json:"logged_in"`
+	Connected  int       `json:"connected"`
+	LoggedOut  bool      `json:"logged_out"` // none was left logged in at the end
+	LoginsLeft int       `json:"logins_left"`
+	Failures   []Failure `json:"failures"` // most first
+
+	Login Quantiles `json:"login"` // the way to the desktop, without connecting to it
+	Wait  Quantiles `json:"wait"`  // from the password to the first picture
+	// Parts are all pieces of the wait. Their sums and their shares add up; medians and other quantiles are of each part by
+	// itself, of those who had it, and do not.
+	Parts       []Part  `json:"parts"`
+	WaitSeconds float64 `json:"wait_seconds"` // of all people and parts together
+
+	Pool *Pool `json:"pool,omitempty"`
 
 	Keys         int    `json:"keys"`
 	KeysReceived *int64 `json:"keys_received,omitempty"` // by the desktops' own counts
@@ -37,8 +50,8 @@ type Summary struct {
 	SessionSeconds float64 `json:"session_seconds"` // of all sessions together
 
 	Harness Harness `json:"harness"`
-	// FirstLoginSeconds after the demo's start, at the latest.
-	FirstLoginSeconds float64 `json:"first_login_seconds,omitempty"`
+	// FirstPictureSeconds after the demo's start, at the latest.
+	FirstPictureSeconds float64 `json:"first_picture_seconds,omitempty"`
 }
 
 // Quantiles are of durations in milliseconds; all are 0 if there is none.
@@ -49,10 +62,28 @@ type Quantiles struct {
 	P99    float64 `json:"p99_ms"`
 }
 
-// Step is a part of the wait for the desktop.
-type Step struct {
-	Step string `json:"step"`
+// Part is a piece of the time from the password to the first picture.
+type Part struct {
+	Part    string  `json:"part"`
+	Metric  string  `json:"metric"`
+	Step    string  `json:"step"` // its tag
+	Seconds float64 `json:"seconds"`
+	Share   float64 `json:"share"` // of WaitSeconds, 0 to 1
 	Quantiles
+}
+
+// Failure is how many logins failed at a step for a reason.
+type Failure struct {
+	Metric string `json:"metric"` // of the login or of connecting
+	Step   string `json:"step"`
+	Class  string `json:"class"`
+	Logins int    `json:"logins"`
+}
+
+// Pool is how the broker's pool did, as the broker said each second.
+type Pool struct {
+	LeastReady   int `json:"least_ready"`
+	MostAssigned int `json:"most_assigned"`
 }
 
 // Trip is a kind of round trip: those answered, and how many were not.
@@ -62,11 +93,12 @@ type Trip struct {
 	Quantiles
 }
 
-// Site is the visible round trip of one site.
+// Site is how people of one site waited and typed.
 type Site struct {
-	Site string `json:"site"`
-	Lost int    `json:"lost"` // of all kinds
-	Quantiles
+	Site    string    `json:"site"`
+	Wait    Quantiles `json:"wait"`
+	Visible Quantiles `json:"visible"` // the round trip
+	Lost    int       `json:"lost"`    // round trips of all kinds
 }
 
 // Loss is how many answers were lost while a fault was on, by kind of round trip.
@@ -84,8 +116,8 @@ type Ended struct {
 // Fault is what was broken on purpose.
 type Fault struct {
 	What         string  `json:"what"`
-	Desktops     int     `json:"desktops"`
-	AfterSeconds float64 `json:"after_seconds"` // of the shift's beginning
+	Desktops     int     `json:"desktops,omitempty"` // that it was about
+	AfterSeconds float64 `json:"after_seconds"`      // of the shift's beginning
 	// NoticedSeconds is how long after it the measurements told of it, at the latest: to the end of
 	// the window with the first sign. Nil: they did not.
 	NoticedSeconds *float64 `json:"noticed_seconds"`
@@ -94,9 +126,9 @@ type Fault struct {
 
 // Harness is what the demo itself took.
 type Harness struct {
-	K6CPUSeconds       float64 `json:"k6_cpu_seconds"`
-	K6MemoryBytes      int64   `json:"k6_memory_bytes"` // at most
-	DesktopsCPUSeconds float64 `json:"desktops_cpu_seconds"`
+	K6CPUSeconds    float64 `json:"k6_cpu_seconds"`
+	K6MemoryBytes   int64   `json:"k6_memory_bytes"`   // at most
+	CloudCPUSeconds float64 `json:"cloud_cpu_seconds"` // directory, OpenStack, broker, simulated desktops and the display
 }
 
 func quantiles(a *results.Aggregate) Quantiles {
@@ -109,46 +141,81 @@ func quantiles(a *results.Aggregate) Quantiles {
 // summary is what the model knows when k6 has ended.
 func (m *model) summary() *Summary {
 	s := &Summary{
-		Desktops: m.plan.kind, Clients: m.plan.clients, Profile: m.plan.profile, DurationSeconds: m.plan.duration.Seconds(),
-		FailedLogins:  map[string]int{},
+		Path: m.plan.path, Desktops: m.plan.kind, Clients: m.plan.people, Profile: m.plan.profile,
+		DurationSeconds: m.plan.duration.Seconds(), ArrivalsSeconds: m.plan.arrivals.Seconds(),
+		LoginsLeft:    whole(pick(m.total, loginsLeft, results.Counter, "", "").Sum),
+		Login:         quantiles(pick(m.total, loginDuration, results.Trend, total, "")),
 		Wait:          quantiles(pick(m.total, waited, results.Trend, "", "")),
+		Failures:      m.failures(),
 		Keys:          whole(pick(m.total, keysSent, results.Counter, "", "").Sum),
 		BytesReceived: whole(pick(m.total, bytesReceived, results.Counter, "", "").Sum),
 		BytesSent:     whole(pick(m.total, bytesSent, results.Counter, "", "").Sum),
 		Losses:        m.losses(),
+		Ended:         m.ended(),
+		Sites:         m.sites(),
 		Faults:        m.faultsNoticed(),
 	}
-	s.LoggedIn = int(s.Wait.Count)
+	s.LoggedIn, s.Connected, s.LoggedOut = int(s.Login.Count), int(s.Wait.Count), s.LoginsLeft == 0
 	if !m.first.IsZero() {
-		s.FirstLoginSeconds = m.first.Sub(m.plan.started).Seconds()
+		s.FirstPictureSeconds = m.first.Sub(m.plan.started).Seconds()
 	}
-	sites := map[string]bool{}
-	for _, a := range m.total.Aggregates() {
-		switch {
-		case a.Metric == connectFailed && a.Sum > 0:
-			s.FailedLogins[a.Tags.Step] += whole(a.Sum)
-		case a.Metric == roundTrip:
-			sites[a.Tags.Site] = true
-		}
+	for _, one := range shares(m.total, m.plan.path) {
+		s.Parts = append(s.Parts, Part{one.name, one.metric, one.step, one.took.Sum / 1000, one.share, quantiles(one.took)})
+		s.WaitSeconds += one.took.Sum / 1000
 	}
-	for _, step := range steps() {
-		s.Steps = append(s.Steps, Step{step, quantiles(pick(m.total, connectDuration, results.Trend, step, ""))})
+	if m.pool != nil {
+		s.Pool = &Pool{LeastReady: m.leastReady, MostAssigned: m.mostAssigned}
 	}
 	for _, trip := range trips() {
 		lost := whole(pick(m.total, lostAnswers, results.Rate, trip, "").Sum)
 		s.Trips = append(s.Trips, Trip{trip, lost, quantiles(pick(m.total, roundTrip, results.Trend, trip, ""))})
 	}
-	if len(sites) > 1 {
-		for _, site := range slices.Sorted(maps.Keys(sites)) {
-			lost := whole(pick(m.total, lostAnswers, results.Rate, "", site).Sum)
-			s.Sites = append(s.Sites, Site{site, lost, quantiles(pick(m.total, roundTrip, results.Trend, trips()[2], site))})
-		}
-	}
-	s.Ended = m.ended()
 	if open := m.openSessions(); open.Count > 0 { // it is told at even intervals
 		s.SessionSeconds = open.Mean() * open.End.Sub(open.Start).Seconds()
 	}
 	return s
+}
+
+// failures counts what failed on the way to the picture.
+func (m *model) failures() []Failure {
+	by := map[Failure]int{}
+	for _, a := range m.total.Aggregates() {
+		if (a.Metric == loginFailed || a.Metric == connectFailed) && a.Sum > 0 {
+			by[Failure{Metric: a.Metric, Step: a.Tags.Step, Class: a.Tags.Class}] += whole(a.Sum)
+		}
+	}
+	all := []Failure{}
+	for f, n := range by {
+		f.Logins = n
+		all = append(all, f)
+	}
+	slices.SortFunc(all, func(a, b Failure) int {
+		return cmp.Or(b.Logins-a.Logins, cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Step, b.Step), cmp.Compare(a.Class, b.Class))
+	})
+	return all
+}
+
+// sites are all sites, if there are several.
+func (m *model) sites() []Site {
+	names := map[string]bool{}
+	for _, a := range m.total.Aggregates() {
+		if a.Metric == waited || a.Metric == roundTrip {
+			names[a.Tags.Site] = true
+		}
+	}
+	if len(names) < 2 {
+		return nil
+	}
+	var all []Site
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		all = append(all, Site{
+			Site:    name,
+			Wait:    quantiles(pick(m.total, waited, results.Trend, "", name)),
+			Visible: quantiles(pick(m.total, roundTrip, results.Trend, trips()[2], name)),
+			Lost:    whole(pick(m.total, lostAnswers, results.Rate, "", name).Sum),
+		})
+	}
+	return all
 }
 
 // openSessions is the level of open sessions over the time in which it was told.

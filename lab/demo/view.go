@@ -14,9 +14,19 @@ type view struct {
 	Begun   bool
 	Elapsed time.Duration // of the shift, at most its length
 
-	Connected, LoggedIn, FailedLogins int
-	Wait                              float64            // median
-	Steps                             map[string]float64 // medians by step
+	Arrived   int // 0: nobody counts them
+	LoggingIn int // or connecting
+	Working   int
+	Failed    int // people who could not log in, or not connect
+	Ended     int // sessions that ended unasked
+
+	LoginsPerSecond float64
+	Wait, WaitP95   float64       // from the password to the first picture
+	Over            time.Duration // what Wait and Parts cover; 0: the whole morning
+	Parts           []partView
+	Longest         int // of Parts; -1: none
+
+	Pool *poolState // nil: not known
 
 	KeysPerSecond, ReceivedPerSecond, SentPerSecond float64
 	Keys                                            int
@@ -26,8 +36,14 @@ type view struct {
 	Silent int // desktops that did not answer their last probe
 
 	Lost   []float64 // answers lost, from the shift's beginning to its end
-	Ended  int       // sessions that ended unasked
 	Faults []faultView
+}
+
+// partView is a part of the waiting.
+type partView struct {
+	Name        string
+	Median, P95 float64
+	Share       float64 // of all waiting, 0 to 1
 }
 
 type tripView struct {
@@ -44,32 +60,24 @@ type faultView struct {
 	Noticed time.Duration // 0: not yet
 }
 
-// rateOver is how long typing and traffic are averaged over: k6/x/vdi tells of them once a second.
-const rateOver = 5 * time.Second
+const (
+	rateOver  = 5 * time.Second  // for typing and traffic: k6/x/vdi tells of them once a second
+	loginOver = 10 * time.Second // for logins and where their time goes
+)
 
 // view is the picture at a time, with histories of so many columns.
 func (m *model) view(now time.Time, columns int) view {
-	v := view{Plan: m.plan, Begun: !m.begin.IsZero(), Wait: math.NaN(), Recent: m.plan.probeEvery}
+	v := view{Plan: m.plan, Begun: !m.begin.IsZero(), Wait: math.NaN(), WaitP95: math.NaN(), Longest: -1, Pool: m.pool, Recent: m.plan.probeEvery}
 	if !v.Begun {
 		return v
 	}
 	v.Elapsed = min(max(0, now.Sub(m.begin)), m.plan.duration)
-	wait := pick(m.total, waited, results.Trend, "", "")
-	v.LoggedIn, v.Wait = int(wait.Count), wait.Quantile(0.5)
-	v.Connected = v.LoggedIn
-	if open := pick(m.total, sessionsOpen, results.Gauge, "", ""); open.Count > 0 { // it is told once a second
-		v.Connected = whole(open.Last)
-	}
-	v.FailedLogins = whole(pick(m.total, connectFailed, results.Rate, "", "").Sum)
-	v.Steps = map[string]float64{}
-	for _, step := range steps() {
-		v.Steps[step] = pick(m.total, connectDuration, results.Trend, step, "").Quantile(0.5)
-	}
+	m.viewPeople(&v)
+	m.viewLogins(&v)
 	v.Keys = whole(pick(m.total, keysSent, results.Counter, "", "").Sum)
-	v.Ended = whole(pick(m.total, sessionsEnded, results.Counter, "", "").Sum)
 
 	last := m.between(m.latest.Add(-rateOver), m.latest)
-	over := min(rateOver, max(time.Second, m.latest.Sub(m.begin))).Seconds()
+	over := m.over(rateOver).Seconds()
 	v.KeysPerSecond = pick(last, keysSent, results.Counter, "", "").Sum / over
 	v.ReceivedPerSecond = pick(last, bytesReceived, results.Counter, "", "").Sum / over
 	v.SentPerSecond = pick(last, bytesSent, results.Counter, "", "").Sum / over
@@ -86,7 +94,7 @@ func (m *model) view(now time.Time, columns int) view {
 			t.P95s = append(t.P95s, pick(part, roundTrip, results.Trend, trip, "").Quantile(0.95))
 		}
 		// In this time each desktop was asked once.
-		v.Silent = min(max(v.Silent, t.Lost), m.plan.clients)
+		v.Silent = min(max(v.Silent, t.Lost), m.plan.people)
 		v.Trips = append(v.Trips, t)
 	}
 	for _, part := range history {
@@ -100,6 +108,42 @@ func (m *model) view(now time.Time, columns int) view {
 		v.Faults = append(v.Faults, faultView{After: f.at.Sub(m.begin), What: f.what, Failed: f.failed, Noticed: noticed})
 	}
 	return v
+}
+
+// viewPeople counts people by where they are.
+func (m *model) viewPeople(v *view) {
+	v.Arrived = whole(pick(m.total, arrived, results.Counter, "", "").Sum)
+	seen := int(pick(m.total, waited, results.Trend, "", "").Count)
+	v.Working = seen
+	if open := pick(m.total, sessionsOpen, results.Gauge, "", ""); open.Count > 0 { // it is told once a second
+		v.Working = whole(open.Last)
+	}
+	v.Failed = whole(pick(m.total, loginFailed, results.Rate, "", "").Sum + pick(m.total, connectFailed, results.Rate, "", "").Sum)
+	v.Ended = whole(pick(m.total, sessionsEnded, results.Counter, "", "").Sum)
+	v.LoggingIn = max(0, v.Arrived-seen-v.Failed)
+}
+
+// viewLogins tells how logins go now or, if nobody logs in any more, went in the whole morning.
+func (m *model) viewLogins(v *view) {
+	v.Over = loginOver
+	set := m.between(m.latest.Add(-loginOver), m.latest)
+	wait := pick(set, waited, results.Trend, "", "")
+	v.LoginsPerSecond = float64(wait.Count) / m.over(loginOver).Seconds()
+	if wait.Count == 0 {
+		v.Over, set = 0, m.total
+		wait = pick(set, waited, results.Trend, "", "")
+	}
+	v.Wait, v.WaitP95 = wait.Quantile(0.5), wait.Quantile(0.95)
+	all := shares(set, m.plan.path)
+	for _, s := range all {
+		v.Parts = append(v.Parts, partView{s.name, s.took.Quantile(0.5), s.took.Quantile(0.95), s.share})
+	}
+	v.Longest = longest(all)
+}
+
+// over is how much of a time before now the run covers, at least a second.
+func (m *model) over(d time.Duration) time.Duration {
+	return min(d, max(time.Second, m.latest.Sub(m.begin)))
 }
 
 // history cuts the shift into parts of whole seconds, at most so many, and merges each part's windows, up to the
