@@ -59,11 +59,11 @@ func (c *desktopCloud) failingConsoles(coming time.Duration) *fault {
 	lasts := coming / 10
 	return &fault{
 		kind: errorFault, step: string(client.StepConsole), class: string(client.CloudFailed), after: coming * 6 / 10, lasts: lasts,
-		what: fmt.Sprintf("Nova answers 500, to 1 in 5 consoles, for %s", length(lasts)),
+		what: fmt.Sprintf("Nova answers 500 for all consoles, for %s", length(lasts)),
 		inject: func(context.Context) (func(), error) {
 			return c.cloud.Sim.Inject(sim.Fault{
 				Service: "nova", Method: http.MethodPost, Path: "/v2.1/servers/*/remote-consoles",
-				Status: http.StatusInternalServerError, Probability: 1. / 5,
+				Status: http.StatusInternalServerError,
 			})
 		},
 	}

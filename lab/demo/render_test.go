@@ -50,7 +50,7 @@ func exampleView() view {
 		Silent: 13, Lost: []float64{0, 0, 0, 5, 20},
 		Faults: []faultView{
 			{After: 11 * time.Second, What: "LDAP answers 0.3 s late, for 4.5 s", Noticed: 1440 * time.Millisecond},
-			{After: 18 * time.Second, What: "Nova answers 500, to 1 in 5 consoles, for 3 s", Noticed: 940 * time.Millisecond},
+			{After: 18 * time.Second, What: "Nova answers 500 for all consoles, for 3 s", Noticed: 940 * time.Millisecond},
 			{After: 26 * time.Second, What: "a second client takes over a desktop"},
 			{What: "a desktop is killed", Failed: errors.New("no such desktop")},
 		},
