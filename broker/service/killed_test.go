@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -90,7 +91,7 @@ const (
 )
 
 func killed(t *testing.T, dsn string) {
-	world := newWorld(t, dsn, nil)
+	world := newWorld(t, dsn, sim.Config{})
 	random := rand.New(rand.NewPCG(1, 2))
 	broker := world.start()
 
@@ -145,16 +146,16 @@ type world struct {
 	users map[string]string // and the reverse
 }
 
-func newWorld(t testing.TB, dsn string, servers []sim.ServerSeed) *world {
+func newWorld(t testing.TB, dsn string, c sim.Config, settings ...string) *world {
 	w := &world{t: t, dsn: dsn, owned: map[string]string{}, users: map[string]string{}}
 	content := directory.Callcenter(people)
 	var err error
 	w.directory, err = directory.Start(content)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.directory.Close()) })
-	w.sim, err = sim.Start(t.Context(), sim.Config{Servers: servers, Hosts: make([]sim.Host, 4+len(servers)/100), Boot: func(r *rand.Rand) time.Duration {
-		return time.Duration(50+r.IntN(200)) * time.Millisecond
-	}})
+	c.Hosts = make([]sim.Host, 4+len(c.Servers)/100)
+	c.Boot = func(r *rand.Rand) time.Duration { return time.Duration(50+r.IntN(200)) * time.Millisecond }
+	w.sim, err = sim.Start(t.Context(), c)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.sim.Close()) })
 
@@ -186,7 +187,8 @@ pools:
 allocators:
   - {name: sales, priority: 1, match: {group: [sales]}, pool: own, bind: user}
 default: {pool: shared, bind: session}
-`, address, w.directory.URL, content.ServiceDN, content.BaseDN, content.GroupBase()), 0o600))
+%s
+`, address, w.directory.URL, content.ServiceDN, content.BaseDN, content.GroupBase(), strings.Join(settings, "\n")), 0o600))
 	w.driver = client.NewBroker(client.BrokerConfig{URL: "http://" + address, Timeout: 10 * time.Second})
 	t.Cleanup(func() { require.NoError(t, w.driver.Close()) })
 	return w

@@ -50,7 +50,7 @@ func BenchmarkMemory(b *testing.B) {
 		}
 		require.NoError(b, records.Close())
 
-		world := newWorld(b, dsn, servers)
+		world := newWorld(b, dsn, sim.Config{Servers: servers})
 		broker := world.start()
 		time.Sleep(8 * time.Second) // inspections are one second apart, if they keep up
 		b.ReportMetric(resident(b, broker.Process.Pid), "rest-MB")

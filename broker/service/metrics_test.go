@@ -1,9 +1,7 @@
 package service_test
 
 import (
-	"context"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,30 +14,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/broker/client"
-	"github.com/deskstorm/deskstorm/broker/config"
-	"github.com/deskstorm/deskstorm/broker/service"
+	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/lab/sim/directory"
 )
 
 // Every metric is in the guide, the guide has no other, and Prometheus' linter likes them.
 func TestMetricsAreDocumented(t *testing.T) {
-	world := newWorld(t, "sqlite://"+filepath.Join(t.TempDir(), "broker.db"), nil)
-	c, err := config.Load(world.file)
-	require.NoError(t, err)
-	s, err := service.Open(t.Context(), c, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	serving, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(serving) }()
-	defer func() {
-		stop()
-		require.NoError(t, <-ended)
-	}()
+	world := newWorld(t, "sqlite://"+filepath.Join(t.TempDir(), "broker.db"), sim.Config{})
+	url := world.serve()
 	session, err := world.driver.Login(t.Context(), client.Login{User: "agent0001", Password: directory.Password("agent0001")})
 	require.NoError(t, err)
 	require.NoError(t, world.driver.ReportBroken(t.Context(), session, "a test"))
 
-	response, err := http.Get(s.URL + "/metrics")
+	response, err := http.Get(url + "/metrics")
 	require.NoError(t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)

@@ -43,23 +43,48 @@ const domain = `<domain type='qemu'>
 // Boot starts a desktop with this graphics element and returns its UUID. Its SPICE server answers then, its guest may
 // still be booting.
 func (d *Daemon) Boot(ctx context.Context, name, graphics string) (string, error) {
-	id, description, err := d.describe(name, graphics)
+	id := uuid.NewString()
+	return id, d.BootAs(ctx, name, id, graphics)
+}
+
+// BootAs starts a desktop that has its UUID from somebody else, as Nova gives its servers'.
+func (d *Daemon) BootAs(ctx context.Context, name, id, graphics string) error {
+	description, err := d.describe(name, id, graphics)
+	if err == nil {
+		err = d.do(ctx, func(l *libvirt.Libvirt) error {
+			_, err := l.DomainCreateXML(description, libvirt.DomainNone)
+			return err
+		})
+	}
 	if err != nil {
-		return "", fmt.Errorf("booting desktop %s: %w", name, err)
+		return fmt.Errorf("booting desktop %s: %w", name, err)
+	}
+	return nil
+}
+
+// Destroy ends a desktop at once, as if its power was cut. The daemon forgets it unless it was defined.
+func (d *Daemon) Destroy(ctx context.Context, id string) error {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return fmt.Errorf("destroying desktop %q: %w", id, err)
 	}
 	err = d.do(ctx, func(l *libvirt.Libvirt) error {
-		_, err := l.DomainCreateXML(description, libvirt.DomainNone)
-		return err
+		found, err := l.DomainLookupByUUID(libvirt.UUID(parsed))
+		if err != nil {
+			return err
+		}
+		return l.DomainDestroy(found)
 	})
 	if err != nil {
-		return "", fmt.Errorf("booting desktop %s: %w", name, err)
+		return fmt.Errorf("destroying desktop %s: %w", id, err)
 	}
-	return id, nil
+	return nil
 }
 
 // Define makes a desktop that does not run, and returns its UUID.
 func (d *Daemon) Define(ctx context.Context, name, graphics string) (string, error) {
-	id, description, err := d.describe(name, graphics)
+	id := uuid.NewString()
+	description, err := d.describe(name, id, graphics)
 	if err != nil {
 		return "", fmt.Errorf("defining desktop %s: %w", name, err)
 	}
@@ -94,18 +119,17 @@ func (d *Daemon) Description(ctx context.Context, id string) (string, error) {
 	return description, nil
 }
 
-func (d *Daemon) describe(name, graphics string) (id, description string, err error) {
+func (d *Daemon) describe(name, id, graphics string) (description string, err error) {
 	emulator, err := exec.LookPath(qemu.Program)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	id = uuid.NewString()
 	disk := filepath.Join(d.dir, id+".img")
 	if err := os.WriteFile(disk, guest.Image(), 0o600); err != nil {
-		return "", "", err
+		return "", err
 	}
 	if err := os.Truncate(disk, guest.MinDiskSize); err != nil {
-		return "", "", err
+		return "", err
 	}
-	return id, fmt.Sprintf(domain, name, id, emulator, disk, graphics), nil
+	return fmt.Sprintf(domain, name, id, emulator, disk, graphics), nil
 }
