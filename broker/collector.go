@@ -20,7 +20,7 @@ var (
 	desktopsDesc = prometheus.NewDesc("deskstorm_broker_desktops", "Desktops of a pool in a state.", []string{"pool", "state"}, nil)
 	targetDesc   = prometheus.NewDesc("deskstorm_broker_desktops_target", "Desktops that a pool is to keep ready.", []string{"pool"}, nil)
 	limitDesc    = prometheus.NewDesc("deskstorm_broker_desktops_limit", "Desktops that a pool may have in all.", []string{"pool"}, nil)
-	bootsDesc    = prometheus.NewDesc("deskstorm_broker_boots_in_progress", "Desktops of a pool that are being built.", []string{"pool"}, nil)
+	bootsDesc    = prometheus.NewDesc("deskstorm_broker_boots_in_progress", "Desktops of a pool that boot, new ones and stopped ones.", []string{"pool"}, nil)
 	waitingDesc  = prometheus.NewDesc("deskstorm_broker_logins_waiting", "Logins that wait for a desktop of a pool.", []string{"pool"}, nil)
 	sessionsDesc = prometheus.NewDesc("deskstorm_broker_sessions", "Sessions that have not ended.", nil, nil)
 	goalDesc     = prometheus.NewDesc("deskstorm_broker_goal_seconds",

@@ -30,7 +30,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		orphans: counter("deskstorm_broker_orphans_deleted_total",
 			"Servers with this broker's mark that no record knew and that were deleted.", "pool"),
 		spared: counter("deskstorm_broker_desktops_spared_total",
-			"Desktops whose consoles did not answer and that were kept, because too many did not at once.", "pool"),
+			"Desktops and servers that were kept because too many did not answer or were not there at once.", "pool"),
 		inspectionsFailed: counter("deskstorm_broker_inspections_failed_total",
 			"Inspections of a pool that could not be finished, because of the cloud or the database.", "pool"),
 	}
