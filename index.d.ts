@@ -16,7 +16,7 @@ declare module 'k6/x/vdi' {
     port?: number;
     /** The TLS port. With both ports, channels are opened in plain unless `secureChannels` or the server asks for TLS. */
     tlsPort?: number;
-    /** The ticket (password), at most 60 bytes. */
+    /** The ticket (password), at most 60 bytes; spice-server keeps 59 of them. */
     ticket?: string;
     /** The certificate authority in PEM form, or the path of its file. Without it the system's authorities count. */
     ca?: string;
@@ -107,6 +107,15 @@ declare module 'k6/x/vdi' {
     domain?: string;
     /** How long a login may take, or any other call. Default '1m'. */
     timeout?: Duration;
+    /**
+     * Where the compute nodes ask for tickets (spice_password in qemu.conf): the URI of their libvirt, with %s for the node's
+     * name, such as 'qemu+tls://%s/system'. Nova knows of no tickets.
+     */
+    libvirt?: string;
+    /** Who signed the SPICE servers' certificates: a file's path or its text. Without it the system's authorities. */
+    ca?: string;
+    /** What those certificates say, such as 'O=Example,CN=node17'. Without it the host's name is checked. */
+    subject?: string;
   }
 
   export interface ThinClientOptions {

@@ -65,6 +65,12 @@ export default async function () {
 
 // ---- From here on, login-storm.js and morning-shift.js are the same: k6 reads a script from its standard input alone. ----
 
+// failures count who could not work, a metric for each class: k6's summary shows those that there were.
+const failures = Object.fromEntries(['wrong-password', 'account-locked', 'directory-down', 'directory-slow', 'no-allocator', 'pool-empty',
+  'desktop-died', 'desktop-busy', 'token-expired', 'cloud-failed', 'build-timeout', 'console-refused', 'broker-down', 'broker-failed',
+  'bad-request', 'session-not-found', 'permission', 'timeout', 'network', 'gone', 'evicted', 'other',
+].map((kind) => [kind, new Counter(`vdi_failed_${kind.replace(/-/g, '_')}`)]));
+
 // visit is a person's: in, to the desk, and out again whatever happens.
 async function visit(number, options, stay) {
   const tc = new vdi.ThinClient({ ...way(), ...person(number), ...options });
@@ -80,6 +86,7 @@ async function visit(number, options, stay) {
     if (!error.kind) throw error; // the script's own mistake
     if (error.kind === 'stopped') return; // by k6, and the module logs out
     console.warn(`thin client ${number + 1}: ${error.message} (${error.kind})`);
+    (failures[error.kind] || failures.other).add(1, { step: error.step || 'none', ...tags(number) });
     await tc.logout().catch((e) => {
       if (e.kind !== 'stopped') console.warn(`thin client ${number + 1} stays logged in: ${e.message} (${e.kind})`);
     });
@@ -125,7 +132,7 @@ function crowd() {
 // parseCSV reads people. A field in double quotes may have commas in it, and double quotes written twice.
 function parseCSV(text, file) {
   const known = ['user', 'password', 'seat', 'site', 'id'];
-  const rows = text.replace(/^\ufeff/, '').split(/\r?\n/).map((line) => [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,"]*))(?=,|$)/g)]
+  const rows = text.replace(/^\ufeff/, '').split(/\r?\n/).map((line) => [...`,${line}`.matchAll(/,\s*(?:"((?:[^"]|"")*)"|([^,"]*))(?=,|$)/g)]
     .map(([, quoted, plain]) => (quoted === undefined ? plain.trim() : quoted.replace(/""/g, '"'))));
   const columns = rows.shift();
   const stranger = columns.find((c) => !known.includes(c));

@@ -25,7 +25,7 @@ type Config struct {
 	// With both, channels are opened in plain unless SecureChannels names
 	// them or the server asks for TLS.
 	Port, TLSPort int
-	// Ticket is the session's password, at most 60 bytes.
+	// Ticket is the session's password, at most 60 bytes; spice-server keeps 59 of them.
 	Ticket string
 	// CA verifies the server's certificate; nil takes the system's roots.
 	CA *x509.CertPool

@@ -2,6 +2,7 @@ package vdi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,8 +59,9 @@ func (d *desk) opened(iteration context.Context, s *spice.Session, err error) er
 	if !d.module.process.sessions.add(d.session, d.out, d.module.metrics, d.base) {
 		return errStopped
 	}
-	if d.client != nil {
-		d.client.sitsAt(d)
+	if d.client != nil && !d.client.sitsAt(d) {
+		d.close()
+		return errors.New("the thin client logged out while the desk was connecting")
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func (d *desk) typeText(text string, argument sobek.Value) *sobek.Promise {
 	typist := spice.Typist{Rand: workload.Random(d.random())}
 	if v, ok := f.take("wpm"); ok {
 		n, _ := number(v)
-		if typist.WPM = n; n <= 0 || n > 1000 {
+		if typist.WPM = n; !(n > 0 && n <= 1000) { // NaN is neither
 			f.fail("wpm", "must be above 0 and at most 1000")
 		}
 	}

@@ -3,7 +3,6 @@ package vdi
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -81,9 +80,8 @@ func (f *fields) broker(v any, to *way) {
 		f.fail("broker", "must be a URL or {url, ca, timeout}")
 		return
 	}
-	// Without the URL itself: it may hold a password.
-	if u, err := url.Parse(to.url); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		f.fail("broker", "must have a URL such as https://broker.example:8443")
+	if err := client.CheckURL(to.url); err != nil {
+		f.fail("broker", "cannot be used: %v", err)
 	}
 }
 
@@ -103,8 +101,11 @@ func (f *fields) cloud(v any, to *way) {
 			f.text("name", &to.cloud)
 			f.text("domain", &to.domain)
 			f.duration("timeout", &to.timeout)
+			f.text("libvirt", &to.libvirt)
+			f.text("ca", &to.ca)
+			f.text("subject", &to.subject)
 		})
 	default:
-		f.fail("cloud", "must be a cloud of clouds.yaml, true for the OS_ variables, or {name, domain, timeout}")
+		f.fail("cloud", "must be a cloud of clouds.yaml, true for the OS_ variables, or {name, domain, timeout, libvirt, ca, subject}")
 	}
 }

@@ -114,7 +114,7 @@ func (l *logins) add(one *login, out chan<- metrics.SampleContainer, m *vdiMetri
 	l.mu.Unlock()
 	if one.session.Lease > 0 {
 		one.mu.Lock()
-		one.renewal = time.AfterFunc(one.session.Lease/3, one.renew)
+		one.renewal = time.AfterFunc(one.renewEvery(), one.renew)
 		one.mu.Unlock()
 	}
 }
@@ -131,9 +131,12 @@ func (l *logins) count() metrics.Samples {
 	return metrics.Samples{sample(l.metrics.loginsOpen, l.base, float64(len(l.open)))}
 }
 
+// renewEvery is a third of the lease, or as often as makes sense.
+func (one *login) renewEvery() time.Duration { return max(one.session.Lease/3, 100*time.Millisecond) }
+
 // renew makes the session last, three times as often as needed: once may fail.
 func (one *login) renew() {
-	ctx, cancel := context.WithTimeout(context.Background(), one.session.Lease/3)
+	ctx, cancel := context.WithTimeout(context.Background(), one.renewEvery())
 	defer cancel()
 	err := one.driver.Renew(ctx, one.session)
 	one.mu.Lock() // and wait for a logout, which is why a renewal may fail
@@ -150,7 +153,7 @@ func (one *login) renew() {
 		one.leave()
 		return
 	}
-	one.renewal.Reset(one.session.Lease / 3)
+	one.renewal.Reset(one.renewEvery())
 }
 
 // end logs out, once.

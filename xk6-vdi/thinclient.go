@@ -76,11 +76,15 @@ func (t *thinClient) tags(base *metrics.TagSet) *metrics.TagSet {
 	return tags
 }
 
-// sitsAt notes the desk, to be left with the logout.
-func (t *thinClient) sitsAt(d *desk) {
+// sitsAt notes the desk, to be left with the logout. It is false if that has been meanwhile.
+func (t *thinClient) sitsAt(d *desk) bool {
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.in == nil {
+		return false
+	}
 	t.desk = d
-	t.mu.Unlock()
+	return true
 }
 
 // visit is one login: what the script gets of it, and k6.

@@ -70,7 +70,7 @@ func TestThinClientRefuses(t *testing.T) {
 		`new vdi.ThinClient({broker})`:                       "needs user and password",
 		`tc({password: ''})`:                                 "needs user and password",
 		`tc({cloud: 'x'})`:                                   "broker and cloud are two ways",
-		`tc({broker: 'anna:geheim@x'})`:                      "broker must have a URL such as",
+		`tc({broker: 'anna:geheim@x'})`:                      "the broker's URL is not like https://broker.example:8443",
 		`tc({broker: 5})`:                                    "broker must be a URL or {url, ca, timeout}",
 		`tc({broker: {url: broker, tls: true}})`:             "broker: unknown option tls",
 		`tc({broker: {url: broker, timeout: -1}})`:           "broker: timeout must be a duration above 0",

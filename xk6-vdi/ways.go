@@ -30,7 +30,10 @@ const (
 // clients with the same way share what may be shared.
 type way struct {
 	path    string
-	url, ca string        // of a broker; ca is a certificate's path or text
+	url     string        // of a broker
+	ca      string        // of a broker, or of a cloud's SPICE servers: a certificate's path or text
+	subject string        // of a cloud's SPICE servers' certificates
+	libvirt string        // URI of a cloud's compute nodes, with %s for the node's name; empty: Nova tells of consoles
 	cloud   string        // of clouds.yaml; empty: the OS_ variables
 	domain  string        // of a cloud's users; empty: the service account's
 	timeout time.Duration // of a call
@@ -64,18 +67,26 @@ func (i *instance) driver(ctx context.Context, w way, dial dialer) (client.Drive
 
 // readCA reads a certificate authority: a path, or PEM text.
 func readCA(pathOrText string) (*x509.CertPool, error) {
-	pem := []byte(pathOrText)
-	if !strings.Contains(pathOrText, "-----BEGIN") {
-		var err error
-		if pem, err = os.ReadFile(pathOrText); err != nil {
-			return nil, fmt.Errorf("ca: %w", err)
-		}
+	pem, err := readPEM(pathOrText)
+	if err != nil {
+		return nil, err
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM([]byte(pem)) {
 		return nil, errors.New("ca holds no certificate in PEM form")
 	}
 	return pool, nil
+}
+
+func readPEM(pathOrText string) (string, error) {
+	if strings.Contains(pathOrText, "-----BEGIN") {
+		return pathOrText, nil
+	}
+	pem, err := os.ReadFile(pathOrText)
+	if err != nil {
+		return "", fmt.Errorf("ca: %w", err)
+	}
+	return string(pem), nil
 }
 
 // clouds are the drivers of the old path, one a cloud and process: the service
@@ -129,17 +140,53 @@ func connectCloud(ctx context.Context, w way) (client.Driver, error) {
 	if err != nil {
 		return nil, &client.Error{Class: client.BadRequest, Message: err.Error(), Err: err}
 	}
-	d, err := openstack.New(ctx, openstack.Config{
-		Cloud:  config,
-		Domain: w.domain,
-		Consoles: func(service *cloud.Cloud) console.Finder {
-			return console.First(console.SpiceDirect(service), console.SpiceHTML5(service))
-		},
-	})
+	consoles, err := w.consoles()
+	if err != nil {
+		return nil, &client.Error{Class: client.BadRequest, Message: "cloud." + err.Error(), Err: err}
+	}
+	d, err := openstack.New(ctx, openstack.Config{Cloud: config, Domain: w.domain, Consoles: consoles})
 	if err != nil {
 		return nil, serviceAccountError(err)
 	}
 	return d, nil
+}
+
+// consoles are a cloud's ways to consoles. Libvirt comes first where it is named: Nova knows of no tickets.
+func (w way) consoles() (func(*cloud.Cloud) console.Finder, error) {
+	var finders []console.Finder
+	if w.libvirt != "" {
+		libvirt, err := console.NewLibvirt(console.LibvirtConfig{Connect: console.ConnectTo(w.libvirt)})
+		if err != nil {
+			return nil, fmt.Errorf("libvirt: %w", err)
+		}
+		finders = append(finders, libvirt)
+	}
+	pem := w.ca
+	if w.ca != "" {
+		var err error
+		if pem, err = readPEM(w.ca); err != nil {
+			return nil, err
+		}
+	}
+	return func(service *cloud.Cloud) console.Finder {
+		all := append(finders, console.SpiceDirect(service), console.SpiceHTML5(service))
+		return trusted{console.First(all...), pem, w.subject}
+	}, nil
+}
+
+// trusted says how the SPICE servers' certificates are checked, which none of the ways to consoles knows.
+type trusted struct {
+	console.Finder
+	ca, subject string
+}
+
+// Find implements console.Finder.
+func (t trusted) Find(ctx context.Context, d console.Desktop) (client.Console, error) {
+	at, err := t.Finder.Find(ctx, d)
+	if err == nil && at.TLSPort != 0 {
+		at.CA, at.Subject = t.ca, t.subject
+	}
+	return at, err
 }
 
 // serviceAccountError classes what went wrong before any user's login. A wrong

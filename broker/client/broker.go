@@ -74,6 +74,12 @@ func NewBroker(cfg BrokerConfig) *Broker {
 	return b
 }
 
+// CheckURL says what is wrong with a broker's URL. The error does not repeat what may be secret in it.
+func CheckURL(text string) error {
+	_, _, err := parseBase(text)
+	return err
+}
+
 func parseBase(text string) (base, host string, err error) {
 	u, err := url.Parse(text)
 	switch {
@@ -82,7 +88,7 @@ func parseBase(text string) (base, host string, err error) {
 	case u.User != nil:
 		return "", "", errors.New("the broker's URL has a user in it: thin clients need none")
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return "", "", fmt.Errorf("the broker's URL is %q, not like https://broker.example:8443", text)
+		return "", "", errors.New("the broker's URL is not like https://broker.example:8443") // without it: it may hold a password
 	case u.RawQuery != "" || u.Fragment != "":
 		return "", "", errors.New("the broker's URL has a query or a fragment")
 	}

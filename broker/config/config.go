@@ -49,6 +49,8 @@ type Cloud struct {
 	File string
 	// Owner tags every desktop: letters, digits, '.', '_' and '-', at most 40. Two brokers in one project need two.
 	Owner string
+	// Run tags every desktop too, as Owner does: the test run that the broker was started for. Default: empty, none.
+	Run string
 }
 
 // Directory is LDAP.

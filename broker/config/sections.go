@@ -48,6 +48,7 @@ func (r *reader) cloud(n ast.Node) (c Cloud) {
 		"name":  r.text(&c.Name),
 		"file":  r.path(&c.File),
 		"owner": r.name(&c.Owner),
+		"run":   r.name(&c.Run),
 	}, "owner")
 	return c
 }

@@ -124,12 +124,12 @@ func (p *Pool) outdated(ctx context.Context) (int, error) {
 
 // check tries a desktop's console, twice before it is given up. The error says that it could not be tried.
 func (p *Pool) check(ctx context.Context, d store.Desktop, m Machine) error {
-	// It was listed a while ago, and to try a console may make its ticket a new one.
-	if now, err := p.store.Desktop(ctx, d.ID); err != nil || now.State != store.Ready {
-		return nil
-	}
 	var err error
 	for range 2 {
+		// It was listed a while ago, and to try a console may make its ticket a new one.
+		if now, err := p.store.Desktop(ctx, d.ID); err != nil || now.State != store.Ready {
+			return nil
+		}
 		trying, cancel := context.WithTimeout(ctx, checkTimeout)
 		err = p.machines.Answers(trying, m)
 		cancel()

@@ -41,7 +41,7 @@ func openConsoles(c config.Console, nova *cloud.Cloud) (console.Finder, func() e
 			libvirt, err := console.NewLibvirt(console.LibvirtConfig{Connect: console.ConnectTo(c.Libvirt.URI),
 				TicketLifetime: c.Libvirt.TicketLifetime})
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, errors.Join(err, closeAll())
 			}
 			closers = append(closers, libvirt.Close)
 			finders = append(finders, onHost{libvirt, nova})

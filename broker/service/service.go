@@ -219,7 +219,7 @@ func openCloud(ctx context.Context, c config.Cloud) (*cloud.Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	loaded.Owner = c.Owner
+	loaded.Owner, loaded.Run = c.Owner, c.Run
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	return cloud.Connect(ctx, loaded)

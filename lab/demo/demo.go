@@ -57,8 +57,9 @@ const (
 	MaxDuration = 10 * time.Minute
 )
 
-// lateBy is how long after the shift's end k6 may still work: the minute that a login may take, and its own end.
-const lateBy = 75 * time.Second
+// lateBy is how long after the shift's end k6 may still work: a login and a connect may take a minute and a half, and its own
+// end 17 s.
+const lateBy = 110 * time.Second
 
 func (o *Options) check() error {
 	if o.Path == "" {

@@ -42,13 +42,16 @@ func Claim(dir string) (release func() error, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the lab's folder: %w", err)
 	}
-	f, err := lock(dir)
+	if err := checkEmpty(dir); err != nil {
+		return nil, err
+	}
+	f, err := lock(dir, syscall.LOCK_EX)
 	for range lookers {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
-		f, err = lock(dir)
+		f, err = lock(dir, syscall.LOCK_EX)
 	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, fmt.Errorf("a lab runs in %s already: deskstorm lab down, or another --dir", dir)
@@ -56,22 +59,46 @@ func Claim(dir string) (release func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("locking the lab's folder: %w", err)
 	}
-	return func() error {
-		err := os.Remove(filepath.Join(dir, runningFile))
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		return errors.Join(err, f.Close())
-	}, nil
+	// What one that was killed has left names a process that may be somebody else's by now.
+	if err := forget(dir); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error { return errors.Join(forget(dir), f.Close()) }, nil
 }
 
-// lock takes the folder's lock, which the kernel gives back when this process ends.
-func lock(dir string) (*os.File, error) {
+// checkEmpty refuses folders with somebody else's files: the lab writes a clouds.yaml.
+func checkEmpty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("looking into the lab's folder: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() == lockFile {
+			return nil // a lab's
+		}
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("%s is not empty and no lab's: take another --dir", dir)
+	}
+	return nil
+}
+
+func forget(dir string) error {
+	err := os.Remove(filepath.Join(dir, runningFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// lock takes the folder's lock, LOCK_EX to own it and LOCK_SH to look whether somebody does. The kernel gives it back when
+// this process ends.
+func lock(dir string, how int) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
 		return nil, err
 	}
@@ -97,7 +124,7 @@ func Find(dir string) (Running, error) {
 	if _, err := os.Stat(filepath.Join(dir, lockFile)); err != nil {
 		return r, fmt.Errorf("%w: %s", ErrNotRunning, dir)
 	}
-	f, err := lock(dir)
+	f, err := lock(dir, syscall.LOCK_SH)
 	if err == nil {
 		_ = f.Close()
 		return r, fmt.Errorf("%w: %s", ErrNotRunning, dir)
@@ -126,7 +153,7 @@ func (r Running) Stop(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if f, err := lock(r.Dir); err == nil {
+		if f, err := lock(r.Dir, syscall.LOCK_SH); err == nil {
 			return f.Close()
 		}
 		select {

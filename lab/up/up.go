@@ -55,7 +55,7 @@ type Cloud struct {
 	closers   []func() error
 }
 
-// Sim starts the cloud, and returns before its desktops are built: Ready tells when they are.
+// Sim starts the cloud, and returns before its desktops are built: Await tells when they are.
 func Sim(ctx context.Context, o Options) (*Cloud, error) {
 	c := &Cloud{Dir: o.Dir, Users: users(o.Users)}
 	if err := c.start(ctx, o); err != nil {

@@ -14,9 +14,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	mathrand "math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/deskstorm/deskstorm/broker/client"
@@ -53,6 +55,22 @@ type Driver struct {
 	config   Config
 	service  *cloud.Cloud
 	consoles console.Finder
+
+	// marks are held while a server's marks are read and changed, one for many servers: Nova has no operation that does
+	// both. Two drivers, of two processes, may still meet in a logout and the next login at a seat.
+	marks [64]sync.Mutex
+
+	mu     sync.Mutex
+	halves map[string]time.Time // since when servers have been seen idle and yet tagged
+}
+
+// lock takes a server's marks.
+func (d *Driver) lock(serverID string) (unlock func()) {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(serverID)) // never fails
+	m := &d.marks[h.Sum32()%uint32(len(d.marks))]
+	m.Lock()
+	return m.Unlock
 }
 
 var _ client.Driver = (*Driver)(nil)
@@ -66,7 +84,7 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if config.BootTimeout == 0 {
 		config.BootTimeout = defaultBootTimeout
 	}
-	return &Driver{config: config, service: service, consoles: config.Consoles(service)}, nil
+	return &Driver{config: config, service: service, consoles: config.Consoles(service), halves: map[string]time.Time{}}, nil
 }
 
 // Close does nothing: connections end by themselves.
@@ -156,6 +174,9 @@ func (d *Driver) take(ctx context.Context, seat string) (assignment, error) {
 		if s.Status != "ACTIVE" && s.Status != "SHUTOFF" {
 			continue
 		}
+		if slices.Contains(s.Tags, takenTag) && !d.abandoned(ctx, s) {
+			continue
+		}
 		a, err := d.mark(ctx, s, seat)
 		switch {
 		case errors.Is(err, errTaken), errors.Is(err, cloud.ErrNotFound):
@@ -171,8 +192,32 @@ func (d *Driver) take(ctx context.Context, seat string) (assignment, error) {
 
 var errTaken = errors.New("another login was faster")
 
+// abandoned frees a desktop that was tagged and not marked any further: a login that was killed in between, or whose
+// question reached Nova and whose answer did not come back, leaves it so.
+func (d *Driver) abandoned(ctx context.Context, s cloud.Server) bool {
+	d.mu.Lock()
+	since, ok := d.halves[s.ID]
+	if !ok {
+		d.halves[s.ID] = time.Now()
+	}
+	d.mu.Unlock()
+	if !ok || time.Since(since) < 2*markTimeout {
+		return false
+	}
+	defer d.lock(s.ID)()
+	now, err := d.service.Server(ctx, s.ID)
+	if err != nil || now.Metadata[DesktopKey] != Idle {
+		return false
+	}
+	d.mu.Lock()
+	delete(d.halves, s.ID)
+	d.mu.Unlock()
+	return d.service.UntagServer(ctx, s.ID, takenTag) == nil
+}
+
 // mark marks a desktop as this login's. It does not end with ctx: what was asked for half-way, nobody would know to undo.
 func (d *Driver) mark(ctx context.Context, s cloud.Server, seat string) (assignment, error) {
+	defer d.lock(s.ID)()
 	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
 	defer cancel()
 	first, err := d.service.TagServer(marking, s.ID, takenTag)
@@ -185,7 +230,7 @@ func (d *Driver) mark(ctx context.Context, s cloud.Server, seat string) (assignm
 	a := assignment{server: s, session: rand.Text()}
 	err = d.service.SetServerMetadata(marking, s.ID, map[string]string{DesktopKey: Taken, SeatKey: seat, SessionKey: a.session})
 	if err != nil {
-		d.giveBack(ctx, a)
+		d.undo(ctx, a)
 		return assignment{}, err
 	}
 	return a, nil
@@ -194,6 +239,7 @@ func (d *Driver) mark(ctx context.Context, s cloud.Server, seat string) (assignm
 // takeOver makes an idle desktop that an earlier login at the seat took this login's. That login's logout may be giving it
 // back at this moment, and another login taking it: then the answer is errTaken.
 func (d *Driver) takeOver(ctx context.Context, s cloud.Server, seat string) (assignment, error) {
+	defer d.lock(s.ID)()
 	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
 	defer cancel()
 	first, err := d.service.TagServer(marking, s.ID, takenTag)
@@ -213,7 +259,7 @@ func (d *Driver) takeOver(ctx context.Context, s cloud.Server, seat string) (ass
 	}
 	err = d.service.SetServerMetadata(marking, s.ID, map[string]string{DesktopKey: Taken, SeatKey: seat, SessionKey: a.session})
 	if err != nil {
-		d.giveBack(ctx, a)
+		d.undo(ctx, a)
 		return assignment{}, err
 	}
 	return a, nil
@@ -223,7 +269,9 @@ func (d *Driver) takeOver(ctx context.Context, s cloud.Server, seat string) (ass
 // user's own token.
 func (d *Driver) open(ctx context.Context, user *cloud.Cloud, s cloud.Server, w *watch) (client.Console, error) {
 	w.begin(client.StepBoot)
+	host := s.Host // Nova tells administrators only
 	s, err := user.Server(ctx, s.ID)
+	s.Host = host
 	switch {
 	case errors.Is(err, cloud.ErrNotFound):
 		return client.Console{}, &client.Error{Class: client.DesktopDied, Message: "the server is gone, or of a project that is not the user's", Err: err}
@@ -275,24 +323,37 @@ func (d *Driver) start(ctx context.Context, id string) error {
 	defer cancel()
 	if err := d.service.StartServer(ctx, id); err != nil && !errors.Is(err, cloud.ErrConflict) {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return notStarted(ctx)
 		}
 		return err
 	}
 	for {
 		s, err := d.service.Server(ctx, id)
-		if err == nil && s.Status == "ACTIVE" {
+		switch {
+		case errors.Is(err, cloud.ErrNotFound):
+			return &client.Error{Class: client.DesktopDied, Message: "the server is gone since it was started", Err: err}
+		case errors.Is(err, cloud.ErrUnauthorized):
+			return err
+		case err == nil && s.Status == "ACTIVE":
 			return nil
-		}
-		if err == nil && s.Status == "ERROR" {
+		case err == nil && s.Status == "ERROR":
 			return &client.Error{Class: client.DesktopDied, Message: "the server is in error: " + s.Fault}
 		}
 		select {
 		case <-time.After(bootPoll):
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return notStarted(ctx)
 		}
 	}
+}
+
+// notStarted says why the wait for a desktop ended, whosever time was over.
+func notStarted(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.DeadlineExceeded) {
+		return &client.Error{Class: client.BuildTimeout, Message: "the desktop did not start in the time that the login had", Err: cause}
+	}
+	return cause
 }
 
 // Console asks again where the desktop is.
@@ -322,16 +383,21 @@ func (d *Driver) Logout(ctx context.Context, s *client.Session) error {
 
 // logout gives a desktop back, unless it is another session's now.
 func (d *Driver) logout(ctx context.Context, a assignment) error {
-	s, err := d.service.Server(ctx, a.server.ID)
-	switch {
-	case errors.Is(err, cloud.ErrNotFound):
-		return nil
-	case err != nil:
+	defer d.lock(a.server.ID)()
+	mine, err := d.isOf(ctx, a)
+	if err != nil || !mine {
 		return err
-	case s.Metadata[SessionKey] != a.session:
-		return nil
 	}
 	return d.release(ctx, a.server.ID)
+}
+
+// isOf says whether a desktop is still that of the session.
+func (d *Driver) isOf(ctx context.Context, a assignment) (bool, error) {
+	s, err := d.service.Server(ctx, a.server.ID)
+	if errors.Is(err, cloud.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && s.Metadata[SessionKey] == a.session, err
 }
 
 // giveBack releases what a failed login took, or leaves it to the session that had it before.
@@ -339,6 +405,17 @@ func (d *Driver) giveBack(ctx context.Context, a assignment) {
 	if a.session == "" {
 		return
 	}
+	defer d.lock(a.server.ID)()
+	checking, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
+	defer cancel()
+	if mine, err := d.isOf(checking, a); err == nil && !mine {
+		return
+	}
+	d.undo(ctx, a)
+}
+
+// undo takes a session's marks off, of which the lock is held.
+func (d *Driver) undo(ctx context.Context, a assignment) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
 	defer cancel()
 	if a.before != "" {
