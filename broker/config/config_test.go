@@ -71,7 +71,7 @@ func TestExample(t *testing.T) {
 	c, err := config.Load("broker.yaml")
 	require.NoError(t, err)
 	require.Equal(t, &config.TLS{CertFile: "/etc/deskstorm/broker.crt", KeyFile: "/etc/deskstorm/broker.key"}, c.TLS)
-	require.Equal(t, config.Cloud{Name: "mycloud", File: "/etc/openstack/clouds.yaml", Owner: "broker-north"}, c.Cloud)
+	require.Equal(t, config.Cloud{Name: "mycloud", File: "/etc/openstack/clouds.yaml", Owner: "broker-north", Run: "nightly-1"}, c.Cloud)
 	require.Equal(t, "/etc/deskstorm/ldap-password", c.Directory.BindPassword.File)
 	require.Equal(t, "ou=groups,dc=example,dc=com", c.Directory.GroupBase)
 	require.Equal(t, []string{config.SpiceDirect, config.ViaLibvirt, config.SpiceHTML5, config.Static}, c.Console.Order)
