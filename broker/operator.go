@@ -30,25 +30,25 @@ func (b *Broker) DesktopBroken(ctx context.Context, desktopID, reason string) er
 
 // Drain lets a desktop go when its last session ends, at once if it has none.
 func (b *Broker) Drain(ctx context.Context, desktopID string) error {
-	return b.asked(b.change(ctx, desktopID, func() error {
-		return b.parts.Store.Drain(ctx, desktopID, "", time.Now())
+	return b.asked(b.change(ctx, desktopID, func(id string) error {
+		return b.parts.Store.Drain(ctx, id, "", time.Now())
 	}))
 }
 
 // Release ends a desktop's binding and session.
 func (b *Broker) Release(ctx context.Context, desktopID string) error {
-	return b.asked(b.change(ctx, desktopID, func() error {
-		return b.parts.Store.Release(ctx, desktopID, b.after, time.Now())
+	return b.asked(b.change(ctx, desktopID, func(id string) error {
+		return b.parts.Store.Release(ctx, id, b.after, time.Now())
 	}))
 }
 
 // change changes a desktop and tells its pool.
-func (b *Broker) change(ctx context.Context, desktopID string, f func() error) error {
+func (b *Broker) change(ctx context.Context, desktopID string, f func(id string) error) error {
 	d, err := b.parts.Store.Desktop(ctx, desktopID)
 	if err != nil {
 		return err
 	}
-	if err := f(); err != nil {
+	if err := f(d.ID); err != nil {
 		return err
 	}
 	b.changed(d.Pool)
@@ -63,6 +63,11 @@ func (b *Broker) Bindings(ctx context.Context, kind store.BindingKind, key strin
 
 // Rebind gives a key another desktop from its next login on.
 func (b *Broker) Rebind(ctx context.Context, binding store.Binding) (store.Binding, error) {
+	d, err := b.parts.Store.Desktop(ctx, binding.DesktopID)
+	if err != nil {
+		return binding, b.asked(err)
+	}
+	binding.DesktopID = d.ID
 	made, err := b.parts.Store.Rebind(ctx, binding, b.after, time.Now())
 	b.changed(binding.Pool)
 	return made, b.asked(err)

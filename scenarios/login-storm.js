@@ -73,8 +73,9 @@ const failures = Object.fromEntries(['wrong-password', 'account-locked', 'direct
 
 // visit is a person's: in, to the desk, and out again whatever happens.
 async function visit(number, options, stay) {
-  const tc = new vdi.ThinClient({ ...way(), ...person(number), ...options });
+  let tc;
   try {
+    tc = new vdi.ThinClient({ ...way(), ...person(number), ...options });
     arrivals.add(1, tags(number));
     const desktop = await tc.login();
     const desk = await tc.connect();
@@ -83,12 +84,13 @@ async function visit(number, options, stay) {
     await stay(tc, desk, waited);
     await tc.logout();
   } catch (error) {
-    if (!error.kind) throw error; // the script's own mistake
+    // A mistake of the script or its options is everybody's: without an end, a run in which nobody came would pass.
+    if (!error.kind) exec.test.abort(`${error}`);
     if (error.kind === 'stopped') return; // by k6, and the module logs out
-    console.warn(`thin client ${number + 1}: ${error.message} (${error.kind})`);
+    console.warn(`thin client ${number + 1}: ${error.message}`);
     (failures[error.kind] || failures.other).add(1, { step: error.step || 'none', ...tags(number) });
     await tc.logout().catch((e) => {
-      if (e.kind !== 'stopped') console.warn(`thin client ${number + 1} stays logged in: ${e.message} (${e.kind})`);
+      if (e.kind !== 'stopped') console.warn(`thin client ${number + 1} stays logged in: ${e.message}`);
     });
   }
 }

@@ -60,11 +60,17 @@ func (s *Service) open(ctx context.Context, c config.Config, log *slog.Logger) e
 		return err
 	}
 	s.closers = append(s.closers, database.Close)
+	if err := database.Claim(ctx); err != nil {
+		return err
+	}
 	users, err := openDirectory(c.Directory)
 	if err != nil {
 		return err
 	}
 	s.closers = append(s.closers, func() error { users.Close(); return nil })
+	if err := users.Check(ctx); err != nil {
+		log.Warn("nobody can log in before the directory is right; the broker goes on and asks it again at each login", "err", err)
+	}
 	nova, err := openCloud(ctx, c.Cloud)
 	if err != nil {
 		return err

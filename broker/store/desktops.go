@@ -130,9 +130,10 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
-// Desktop returns one.
+// Desktop returns one, by its own id or by its server's, which is what thin clients are told.
 func (s *Store) Desktop(ctx context.Context, id string) (Desktop, error) {
-	d, err := scanDesktop(s.reads.QueryRowContext(ctx, s.query(`SELECT `+desktopColumns+` FROM desktops WHERE id = $1`), id))
+	d, err := scanDesktop(s.reads.QueryRowContext(ctx, s.query(`SELECT `+desktopColumns+` FROM desktops
+		WHERE id = $1 OR (server_id = $1 AND server_id <> '')`), id))
 	if err != nil {
 		return d, fmt.Errorf("reading desktop %s: %w", id, err)
 	}

@@ -22,6 +22,7 @@ var schema = []string{
 		created   BIGINT NOT NULL,
 		ready     BIGINT NOT NULL,
 		changed   BIGINT NOT NULL)`,
+	`CREATE INDEX IF NOT EXISTS desktops_by_server ON desktops (server_id)`,
 	`CREATE INDEX IF NOT EXISTS desktops_by_state ON desktops (pool, state, ready, draining, spec)`,
 	`CREATE TABLE IF NOT EXISTS bindings (
 		pool       TEXT NOT NULL,

@@ -29,6 +29,8 @@ type Store struct {
 	db      *sql.DB // for transactions
 	reads   *sql.DB // for questions beside them; the same one, but for SQLite
 	dialect dialect
+	file    string // SQLite's; empty for PostgreSQL
+	claimed func() error
 }
 
 // Open opens a database and makes its tables if it has none. The DSN is sqlite:///absolute/path, sqlite:relative/path or
@@ -44,10 +46,10 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	}
 	db.SetMaxOpenConns(d.connections)
 	db.SetMaxIdleConns(d.connections)
-	s := &Store{db: db, reads: db, dialect: d}
+	s := &Store{db: db, reads: db, dialect: d, file: fileOf(dsn, d), claimed: func() error { return nil }}
 	if err := s.migrate(ctx); err != nil {
 		_ = db.Close()
-		return nil, fmt.Errorf("opening the %s database: %w", d.name, withoutSecrets(err, dsn))
+		return nil, fmt.Errorf("opening the %s database %s: %w", d.name, s.file, withoutSecrets(err, dsn))
 	}
 	if d.readers > 0 {
 		if s.reads, err = sql.Open(d.driver, source+"&_pragma=query_only(1)"); err != nil {
@@ -62,10 +64,11 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 
 // Close closes the database.
 func (s *Store) Close() error {
+	errs := []error{s.claimed()}
 	if s.reads != s.db {
-		return errors.Join(s.reads.Close(), s.db.Close())
+		errs = append(errs, s.reads.Close())
 	}
-	return s.db.Close()
+	return errors.Join(append(errs, s.db.Close())...)
 }
 
 // Check says whether the database answers.
@@ -84,6 +87,14 @@ type dialect struct {
 	lockKey      string // locks a text until the transaction ends
 	forUpdate    string // locks the rows that were read
 	skipLocked   string // and leaves out those that somebody else has locked
+}
+
+// fileOf is a SQLite database's path.
+func fileOf(dsn string, d dialect) string {
+	if d.driver != "sqlite" {
+		return ""
+	}
+	return filepath.Clean(strings.TrimPrefix(strings.TrimPrefix(dsn, "sqlite:"), "//"))
 }
 
 // parseDSN says which database it is and what its driver takes.

@@ -23,14 +23,20 @@ func databases(t *testing.T, test func(t *testing.T, s *store.Store)) {
 		test(t, open(t, "sqlite://"+filepath.Join(t.TempDir(), "a b?c#.db")))
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
-		qemutest.RequireProgram(t, postgres.Program(), "postgresql")
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		server, err := postgres.Start(ctx)
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, server.Close()) })
-		test(t, open(t, server.DSN))
+		test(t, open(t, startPostgres(t)))
 	})
+}
+
+// startPostgres starts a server with an empty database, and returns its DSN.
+func startPostgres(t *testing.T) string {
+	t.Helper()
+	qemutest.RequireProgram(t, postgres.Program(), "postgresql")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server, err := postgres.Start(ctx)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	return server.DSN
 }
 
 func open(t *testing.T, dsn string) *store.Store {
@@ -82,6 +88,9 @@ func TestAllocate(t *testing.T) {
 		ada, err := s.Allocate(t.Context(), want("s1", "ada", store.BindUser), noon)
 		require.NoError(t, err)
 		require.True(t, ada.Fresh)
+		byServer, err := s.Desktop(t.Context(), "server-d1")
+		require.NoError(t, err)
+		require.Equal(t, "d1", byServer.ID)
 		require.Equal(t, store.Desktop{ID: "d1", Pool: "standard", Spec: "spec", ServerID: "server-d1", State: store.Assigned,
 			Created: noon, Ready: noon, Changed: noon}, ada.Desktop)
 		bob, err := s.Allocate(t.Context(), want("s2", "bob", store.BindUser), noon)
@@ -390,6 +399,24 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestOneBrokerClaimsADatabase(t *testing.T) {
+	test := func(t *testing.T, dsn string) {
+		first, err := store.Open(t.Context(), dsn)
+		require.NoError(t, err)
+		require.NoError(t, first.Claim(t.Context()))
+		second := open(t, dsn)
+		hurried, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, second.Claim(hurried), store.ErrClaimed)
+		closed := make(chan error, 1)
+		time.AfterFunc(200*time.Millisecond, func() { closed <- first.Close() })
+		require.NoError(t, second.Claim(t.Context()), "it waits for one that is about to end")
+		require.NoError(t, <-closed)
+	}
+	t.Run("SQLite", func(t *testing.T) { test(t, "sqlite://"+filepath.Join(t.TempDir(), "broker.db")) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, startPostgres(t)) })
 }
 
 func TestReopen(t *testing.T) {
