@@ -38,14 +38,18 @@ func newBrokerCommand() *cobra.Command {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			loaded, err := config.Load(file)
-			if err != nil || check {
+			if err != nil {
 				return couldNotStart(cmd, err)
+			}
+			if check {
+				fmt.Fprintln(cmd.OutOrStdout(), file, "has no mistakes; what it names was not asked")
+				return nil
 			}
 			return serveBroker(ctx, cmd, loaded, logger)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config.file", "broker.yaml", "the configuration")
-	cmd.Flags().BoolVar(&check, "check", false, "only read the configuration and say what is wrong with it")
+	cmd.Flags().BoolVar(&check, "check", false, "only read the configuration and say what is wrong in it; the files and servers that it names are not asked")
 	log.register(cmd.Flags())
 	return cmd
 }

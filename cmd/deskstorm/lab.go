@@ -23,6 +23,8 @@ func newLabCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab",
 		Short: "A desktop cloud to test against: directory, OpenStack, broker and desktops",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var dir string
 	cmd.PersistentFlags().StringVar(&dir, "dir", defaultLabDir(), "folder of the lab's files")
@@ -58,7 +60,7 @@ func newLabUpCommand(dir *string) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !sim {
-				return errors.New("only --sim, the simulated cloud, is there")
+				return errors.New("add --sim: the simulated cloud is the only one there is")
 			}
 			if o.Desktops < 1 || o.Desktops > maxDemoClients {
 				return fmt.Errorf("--desktops %d is not between 1 and %d", o.Desktops, maxDemoClients)
@@ -66,8 +68,14 @@ func newLabUpCommand(dir *string) *cobra.Command {
 			if o.Ready = ready; !cmd.Flags().Changed("ready") {
 				o.Ready = o.Desktops
 			}
+			if o.Ready < 0 || o.Ready > o.Desktops {
+				return fmt.Errorf("--ready %d is not between 0 and --desktops %d", o.Ready, o.Desktops)
+			}
 			if !cmd.Flags().Changed("users") {
 				o.Users = o.Desktops
+			}
+			if o.Users < 1 {
+				return fmt.Errorf("--users %d is less than 1", o.Users)
 			}
 			var err error
 			if o.Log, err = log.logger(cmd.ErrOrStderr()); err != nil {
@@ -105,20 +113,32 @@ func labUp(ctx context.Context, cmd *cobra.Command, o up.Options) error {
 	}
 	err = c.Tell()
 	if err == nil {
-		begun := time.Now()
+		begun, told := time.Now(), time.Time{}
 		err = c.Await(ctx, func(ready, wanted int) {
-			fmt.Fprintf(out, "%d of %d desktops ready, %.1f s\n", ready, wanted, time.Since(begun).Seconds())
+			if ready < wanted && time.Since(told) < time.Second {
+				return
+			}
+			told = time.Now()
+			fmt.Fprintf(out, "%d of %d desktops ready, %.1f s\n", ready, wanted, told.Sub(begun).Seconds())
 		})
 	}
 	if err == nil {
-		fmt.Fprintf(out, "\nbroker     %s\nkeystone   %s\ndirectory  %s\nfiles      %s\n\nFor scripts and the openstack command: . %s\nEnd it with Ctrl-C, or: deskstorm lab down\n",
-			c.Broker, c.Sim.AuthURL, c.Directory.URL, c.Dir, filepath.Join(c.Dir, "environment"))
+		fmt.Fprintf(out, "\nbroker     %s\nkeystone   %s\ndirectory  %s\nfiles      %s\n\nFor scripts and the openstack command: . %s\nEnd it with Ctrl-C, or: %s\n",
+			c.Broker, c.Sim.AuthURL, c.Directory.URL, c.Dir, filepath.Join(c.Dir, "environment"), downCommand(o.Dir))
 		<-ctx.Done()
-	}
-	if ctx.Err() != nil {
-		err = nil // it was told to end
+		fmt.Fprintln(out, "ending the lab")
+	} else if ctx.Err() != nil {
+		err = exitError(exitInterrupted) // told to end before it was up
 	}
 	return errors.Join(err, c.Close(), release())
+}
+
+// downCommand ends the lab of a folder.
+func downCommand(dir string) string {
+	if dir == defaultLabDir() {
+		return "deskstorm lab down"
+	}
+	return "deskstorm lab down --dir " + dir
 }
 
 func newLabStatusCommand(dir *string) *cobra.Command {
@@ -155,7 +175,7 @@ func newLabStatusCommand(dir *string) *cobra.Command {
 			fmt.Fprintf(out, "process    %d, for %v\nbroker     %s\nkeystone   %s\ndirectory  %s, %d users\nfiles      %s\n", r.PID,
 				time.Since(r.Began).Round(time.Second), r.Broker, r.AuthURL, r.LDAP, r.Users, r.Dir)
 			for _, p := range pools {
-				fmt.Fprintf(out, "pool       %s: %d ready of %d, %d assigned, %d building, %d deleting, %d at most\n", p.Name,
+				fmt.Fprintf(out, "pool       %s: %d ready (%d wanted), %d assigned, %d building, %d deleting, at most %d in all\n", p.Name,
 					p.Desktops["ready"], p.Ready, p.Desktops["assigned"], p.Desktops["building"], p.Desktops["deleting"], p.Max)
 			}
 			return nil
@@ -181,7 +201,11 @@ func newLabDownCommand(dir *string) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), labStopTimeout)
 			defer cancel()
-			return r.Stop(ctx)
+			if err := r.Stop(ctx); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "the lab in", r.Dir, "has ended")
+			return nil
 		},
 	}
 }

@@ -17,12 +17,12 @@ import (
 func TestLabRefuses(t *testing.T) {
 	t.Parallel()
 	for args, says := range map[string]string{
-		"up":                           "only --sim",
+		"up":                           "add --sim",
 		"up --sim --desktops 0":        "--desktops 0 is not between",
-		"up --sim --users 0":           "0 users",
+		"up --sim --users 0":           "--users 0 is less than 1",
 		"up --sim --log.level=loud":    "--log.level",
 		"up --sim --log.format=xml":    "--log.format",
-		"up --sim --ready 9999":        "makes no sense",
+		"up --sim --ready 9999":        "--ready 9999 is not between",
 		"status --dir /no/such/folder": "no lab runs there",
 	} {
 		t.Run(args, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestLab(t *testing.T) {
 	require.Contains(t, stderr, "a lab runs in")
 	stdout, _, code = run(t, deskstorm(t, "lab", "status", "--dir", dir))
 	require.Zero(t, code)
-	require.Contains(t, stdout, "3 ready of 3")
+	require.Contains(t, stdout, "3 ready (3 wanted)")
 
 	environment, err := os.ReadFile(filepath.Join(dir, "environment"))
 	require.NoError(t, err)
@@ -95,14 +95,13 @@ func TestBrokerCommand(t *testing.T) {
 		{"--config.file /no/such/file", exitConfiguration, "/no/such/file"},
 		{"--config.file " + wrong, exitConfiguration, wrong + ":2:1: pols: unknown key"},
 		{"--check --config.file " + wrong, exitConfiguration, wrong + ":1:9: listen: expected"},
-		{"--check --config.file ../../broker/config/broker.yaml", 0, ""},
+		{"--check --config.file ../../broker/config/broker.yaml", 0, "has no mistakes"},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			t.Parallel()
 			stdout, stderr, code := run(t, deskstorm(t, append([]string{"broker"}, strings.Fields(test.args)...)...))
 			require.Equal(t, test.code, code, stderr)
-			require.Empty(t, stdout)
-			require.Contains(t, stderr, test.says)
+			require.Contains(t, stdout+stderr, test.says)
 		})
 	}
 }

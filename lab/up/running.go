@@ -54,7 +54,7 @@ func Claim(dir string) (release func() error, err error) {
 		f, err = lock(dir, syscall.LOCK_EX)
 	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, fmt.Errorf("a lab runs in %s already: deskstorm lab down, or another --dir", dir)
+		return nil, fmt.Errorf("a lab runs in %s already: end it with deskstorm lab down --dir %s, or take another --dir", dir, dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("locking the lab's folder: %w", err)

@@ -149,7 +149,11 @@ func (c *Cloud) Close() error {
 		errs = append(errs, c.closers[i]())
 	}
 	c.closers = nil
-	if c.temporary {
+	switch {
+	case c.Dir == "": // it could not be made
+	case !c.temporary:
+		errs = append(errs, os.RemoveAll(c.path(environmentFile))) // it points at ports that are closed
+	default:
 		errs = append(errs, os.RemoveAll(c.Dir))
 	}
 	return errors.Join(errs...)

@@ -187,7 +187,7 @@ func (d *Driver) take(ctx context.Context, seat string) (assignment, error) {
 		}
 		return a, err
 	}
-	return assignment{}, &client.Error{Class: client.PoolEmpty, Message: fmt.Sprintf("none of %d idle desktops could be taken", len(idle))}
+	return assignment{}, &client.Error{Class: client.PoolEmpty, Message: fmt.Sprintf("no idle desktop is left that could be taken; Nova lists %d", len(idle))}
 }
 
 var errTaken = errors.New("another login was faster")
