@@ -62,7 +62,7 @@ func TestFaultsByTheNumberOfPeople(t *testing.T) {
 	require.Equal(t, []faultKind{hangFault}, kinds(simulated, 1))
 	require.Equal(t, []faultKind{hangFault, evictFault}, kinds(simulated, 2))
 	require.Equal(t, []faultKind{hangFault, evictFault, killedFault}, kinds(simulated, 19))
-	require.Equal(t, []faultKind{slowFault, errorFault, hangFault, evictFault, killedFault}, kinds(simulated, 20))
+	require.Equal(t, []faultKind{errorFault, slowFault, hangFault, evictFault, killedFault}, kinds(simulated, 20))
 	require.Equal(t, []faultKind{killedFault}, kinds(&desktopCloud{qemu: true}, 4))
 	require.Equal(t, "a host dies: 3 desktops hang for 10 s", simulated.faults(30, time.Minute)[2].what)
 }
@@ -107,14 +107,14 @@ func TestFaultsOfTheWay(t *testing.T) {
 	require.NoError(t, login())
 
 	faults := c.faults(manyPeople, time.Minute)
-	undo, err := faults[0].inject(t.Context())
+	undo, err := faults[1].inject(t.Context())
 	require.NoError(t, err)
 	begin := time.Now()
 	require.NoError(t, login())
 	require.Greater(t, time.Since(begin), directoryDelay)
 	undo()
 
-	undo, err = faults[1].inject(t.Context())
+	undo, err = faults[0].inject(t.Context())
 	require.NoError(t, err)
 	var failed *client.Error
 	for range 100 { // one in five

@@ -113,7 +113,6 @@ func Run(ctx context.Context, o Options) (_ *Summary, err error) {
 	}
 	s := r.model.summary()
 	s.Seed = o.Seed
-	s.Interrupted = ctx.Err() != nil
 	s.Harness = k6.usage()
 	if n, known := cloud.keysReceived(); known {
 		s.KeysReceived = &n
@@ -186,8 +185,11 @@ func (r *run) follow(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	tooLate := time.After(r.model.plan.duration + lateBy)
+	stopped := ctx.Done()
 	for {
 		select {
+		case <-stopped:
+			r.model.stopped, stopped = time.Now(), nil
 		case line, ok := <-r.k6.lines:
 			if !ok {
 				return r.ended(ctx)
@@ -255,6 +257,9 @@ func (r *run) take(l line) error {
 func (r *run) ended(ctx context.Context) error {
 	err := r.k6.wait()
 	now := time.Now()
+	if ctx.Err() != nil && r.model.stopped.IsZero() {
+		r.model.stopped = now
+	}
 	for _, f := range r.model.faults {
 		f.end(now)
 	}
@@ -264,17 +269,17 @@ func (r *run) ended(ctx context.Context) error {
 	return r.k6.explain(err)
 }
 
-// breakThings injects the faults that are due and ends those that are over.
+// breakThings injects the faults that are due, unless the demo was stopped, and ends those that are over.
 func (r *run) breakThings(ctx context.Context, now time.Time, reports chan<- injected) {
 	for _, f := range r.model.faults {
 		switch {
-		case f.due(r.model.begin, now):
+		case r.model.stopped.IsZero() && f.due(r.model.begin, now):
 			f.started = true
 			go func() {
 				undo, err := f.inject(ctx)
 				reports <- injected{f, now, undo, err}
 			}()
-		case f.over(now):
+		case f.over(now) && !r.model.holds(f, now):
 			f.end(now)
 		}
 	}

@@ -160,7 +160,8 @@ func TestRunStopsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.True(t, s.Interrupted)
 	require.Equal(t, 7, s.Keys, "what k6 wrote while it ended counts")
-	require.Contains(t, out.String(), "stopped early")
+	require.Less(t, s.ElapsedSeconds, s.DurationSeconds)
+	require.Regexp(t, `\n\d+ s of 60 s, stopped early:\n`, out.String())
 }
 
 func TestWithoutK6(t *testing.T) {

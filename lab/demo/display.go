@@ -90,7 +90,7 @@ func (d *display) lines(m *model, now time.Time) {
 		}
 		if f.Noticed > 0 && !d.told[f.What] {
 			d.told[f.What] = true
-			fmt.Fprintf(d.out, "%s  noticed within %s: %s\n", clock(v.Elapsed), seconds(f.Noticed), f.What)
+			fmt.Fprintf(d.out, "%s  noticed within %s: %s\n", clock(f.After+f.Noticed), seconds(f.Noticed), f.What)
 		}
 	}
 	if now.Sub(d.lastLine) >= lineEvery {

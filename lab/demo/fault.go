@@ -25,6 +25,7 @@ type fault struct {
 	desktops int    // that it is about; 0: none in particular
 	after    time.Duration
 	lasts    time.Duration // 0: to the end
+	untilMet time.Duration // of the shift: until then it lasts longer, if nobody has met it; 0: it does not
 	// inject does it. What undoes it is nil where it lasts to the end.
 	inject func(context.Context) (undo func(), err error)
 

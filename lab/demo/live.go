@@ -100,6 +100,9 @@ func (s style) people(v view) string {
 	if v.Ended > 0 {
 		troubles += fmt.Sprintf(", %s thrown out", number(v.Ended))
 	}
+	if v.Home > 0 {
+		text += fmt.Sprintf(", %s went home", number(v.Home))
+	}
 	return text + s.paint(sgrRed, troubles)
 }
 
@@ -152,28 +155,41 @@ func (s style) partText(v view, i int) string {
 	return text
 }
 
-// shareBar draws the parts' shares one after another, each with as much of its name as fits.
+// shareBar draws the parts' shares one after another. Those that are too short for their names come last, together.
 func (s style) shareBar(v view) string {
 	if v.Longest < 0 {
 		return ""
 	}
 	var b strings.Builder
-	drawn, sum := 0, 0.
+	drawn, sum, all := 0, 0., 0.
 	for i, p := range v.Parts {
-		sum += p.Share
-		columns := int(math.Round(sum*barColumns)) - drawn
-		if columns <= 0 {
+		all += p.Share
+		columns := int(math.Round((sum+p.Share)*barColumns)) - drawn
+		if columns < len("|"+p.Name) {
 			continue
 		}
+		sum += p.Share
 		drawn += columns
-		name := []rune("│" + p.Name)
-		text := string(name[:min(len(name), columns)]) + strings.Repeat("─", max(0, columns-len(name)))
+		text := segment(p.Name, columns)
 		if i == v.Longest {
 			text = s.paint(sgrBold, text)
 		}
 		b.WriteString(text)
 	}
-	return b.String()
+	rest := max(0, int(math.Round(all*barColumns))-drawn)
+	name := "others"
+	if rest < len("|"+name) {
+		name = ""
+	}
+	return b.String() + segment(name, rest)
+}
+
+// segment is a part of a bar, with its border at the left.
+func segment(name string, columns int) string {
+	if columns == 0 {
+		return ""
+	}
+	return "│" + name + strings.Repeat("─", columns-len("|"+name))
 }
 
 // tripTable says how typing feels.
@@ -225,6 +241,9 @@ func failedText(f faultView) string {
 }
 
 func noticedText(f faultView, s style) string {
+	if f.Unmet {
+		return s.paint(sgrDim, "nobody met it")
+	}
 	if f.Noticed == 0 {
 		return s.paint(sgrDim, "not noticed yet")
 	}

@@ -61,6 +61,7 @@ type poolState struct {
 type model struct {
 	plan    plan
 	begin   time.Time // of the shift, zero: not yet
+	stopped time.Time // before its end; zero: it was not
 	latest  time.Time // the end of the last window
 	total   *results.Set
 	windows map[int64]*results.Set // by the start in Unix nanoseconds; of any site and profile
@@ -111,6 +112,14 @@ func (m *model) add(a *results.Aggregate) error {
 	anywhere := a.Clone()
 	anywhere.Tags.Site, anywhere.Tags.Profile, anywhere.Tags.Path = "", "", ""
 	return w.Merge(anywhere)
+}
+
+// elapsed is how much of the shift is over at a time.
+func (m *model) elapsed(now time.Time) time.Duration {
+	if m.begin.IsZero() {
+		return 0
+	}
+	return min(max(0, now.Sub(m.begin)), m.plan.duration)
 }
 
 // starts are the windows' starts in the order of time.

@@ -67,6 +67,7 @@ func TestViewOfARecordedMorning(t *testing.T) {
 	require.Equal(t, 37, v.Arrived)
 	require.Equal(t, v.Arrived, v.LoggingIn+v.Failed+int(pick(recordedModel(t, recorded(4)).total, waited, results.Trend, "", "").Count))
 	require.Positive(t, v.Working)
+	require.Equal(t, v.Arrived, v.LoggingIn+v.Working+v.Failed+v.Ended, "each is somewhere")
 	require.Positive(t, v.LoginsPerSecond)
 	require.Equal(t, loginOver, v.Over)
 	require.Equal(t, "auth", v.Parts[v.Longest].Name, "LDAP is slow")
@@ -82,6 +83,8 @@ func TestViewOfARecordedMorning(t *testing.T) {
 	require.Equal(t, 3, v.Failed)
 	require.Zero(t, v.LoggingIn)
 	require.Equal(t, 2, v.Ended)
+	require.Zero(t, v.Working)
+	require.Equal(t, 35, v.Home)
 	require.Zero(t, v.Over, "nobody logs in any more")
 	require.Len(t, v.Parts, 10)
 	sum := 0.
@@ -254,12 +257,105 @@ func TestFailuresAreCountedByStep(t *testing.T) {
 	require.Equal(t, -1, v.Longest)
 }
 
-func TestWorkingIsKnownBeforeTheGauge(t *testing.T) {
-	m := newModel(plan{people: 3, duration: time.Minute, started: recorded(0)})
-	require.NoError(t, m.add(sample(t, waited, results.Trend, "", 1, 20)))
-	require.Equal(t, 1, m.view(recorded(2), 10).Working)
-	require.NoError(t, m.add(sample(t, sessionsOpen, results.Gauge, "", 1.5, 0)))
-	require.Zero(t, m.view(recorded(2), 10).Working)
+func TestPeopleAddUp(t *testing.T) {
+	m := newModel(plan{people: 30, duration: time.Minute, started: recorded(0)})
+	for range 26 {
+		require.NoError(t, m.add(sample(t, arrived, results.Counter, "", 1, 1)))
+		require.NoError(t, m.add(sample(t, waited, results.Trend, "", 1, 20)))
+	}
+	require.NoError(t, m.add(sample(t, sessionsOpen, results.Gauge, "", 1, 19))) // it lags
+	people := func(at float64) string { return style{}.people(m.view(recorded(at), 10)) }
+	require.Equal(t, "26 of 30 came: 0 logging in, 26 at work", people(2))
+
+	require.NoError(t, m.add(sample(t, arrived, results.Counter, "", 1.5, 3)))
+	require.NoError(t, m.add(sample(t, loginFailed, results.Rate, "console", 1.5, 1)))
+	require.NoError(t, m.add(sample(t, sessionsEnded, results.Counter, "gone", 1.5, 1)))
+	require.Equal(t, "29 of 30 came: 2 logging in, 25 at work, 1 failed, 1 thrown out", people(2))
+
+	require.Equal(t, "29 of 30 came: 2 logging in, 19 at work, 6 went home, 1 failed, 1 thrown out", people(61), "the shift is over")
+	m.stopped = recorded(2)
+	require.Equal(t, "29 of 30 came: 2 logging in, 19 at work, 6 went home, 1 failed, 1 thrown out", people(2), "they are sent home")
+
+	require.NoError(t, m.add(sample(t, loginFailed, results.Rate, "console", 2, 1)))
+	require.NoError(t, m.add(sample(t, loginFailed, results.Rate, "console", 2.1, 1)))
+	require.NoError(t, m.add(sample(t, loginFailed, results.Rate, "console", 2.2, 1)))
+	v := m.view(recorded(3), 10)
+	require.Zero(t, v.LoggingIn)
+	require.Equal(t, 30, v.Arrived, "who failed has come")
+}
+
+func TestSummaryOfAStoppedDemo(t *testing.T) {
+	m := newModel(plan{path: PathBroker, kind: "simulated", people: 200, duration: 40 * time.Second, arrivals: 16 * time.Second,
+		profile: "callcenter", probeEvery: 15 * time.Second, started: recorded(0)})
+	for second := range 10 {
+		require.NoError(t, m.add(sample(t, loginDuration, results.Trend, total, float64(second), 20)))
+	}
+	require.NoError(t, m.add(sample(t, sessionsEnded, results.Counter, "gone", 9, 1)))
+	m.addPool(poolState{Assigned: 7})
+	m.stopped = recorded(10.9)
+	m.faults = []*fault{
+		{kind: hangFault, what: "long over", started: true, at: recorded(2), until: recorded(3)},
+		{kind: hangFault, what: "cut off", started: true, at: recorded(8), until: recorded(9)},
+		{kind: evictFault, what: "taken over", started: true, at: recorded(1), until: recorded(11)},
+	}
+	require.NoError(t, m.add(sample(t, keysSent, results.Counter, "", 20, 1))) // what k6 tells while it ends
+	s := m.summary()
+	require.True(t, s.Interrupted)
+	require.InDelta(t, 10.9, s.ElapsedSeconds, 1e-6)
+	require.Equal(t, 9, s.Pool.MostAssigned, "10 logged in, one was thrown out")
+	require.Equal(t, "nobody met it", s.Faults[0].NotNoticed)
+	require.Equal(t, "the demo was stopped", s.Faults[1].NotNoticed)
+	require.Equal(t, "the demo was stopped", s.Faults[2].NotNoticed)
+	text := renderSummary(s, style{})
+	require.Contains(t, text, "\n10 s of 40 s, stopped early:\n200 people by broker to simulated desktops, profile callcenter\n")
+	require.Contains(t, text, "10 of 200, in 10 s;")
+	require.Contains(t, text, "not noticed: the demo was stopped\n")
+
+	m.stopped = time.Time{}
+	require.False(t, m.summary().Interrupted)
+	require.InDelta(t, 40, m.summary().ElapsedSeconds, 1e-9)
+	require.Equal(t, "nobody met it", m.summary().Faults[1].NotNoticed)
+}
+
+// Later, nobody would meet it: three tenths of the people have a desktop that is ready, and have come before the window's middle.
+func TestNovaFailsWhileDesktopsAreReady(t *testing.T) {
+	for _, shift := range []time.Duration{MinDuration, 40 * time.Second, MaxDuration} {
+		all := (&desktopCloud{}).faults(200, shift)
+		require.Equal(t, errorFault, all[0].kind)
+		require.Equal(t, slowFault, all[1].kind)
+		require.LessOrEqual(t, all[0].after+all[0].lasts, all[0].untilMet)
+		require.LessOrEqual(t, all[0].untilMet, all[1].after, "one after the other")
+		require.Less(t, all[0].untilMet, arrivals(shift)*2/5)
+	}
+}
+
+func TestAFaultThatNobodyMeets(t *testing.T) {
+	m := newModel(plan{people: 30, duration: 40 * time.Second, arrivals: 16 * time.Second, started: recorded(0)})
+	f := &fault{kind: errorFault, step: "console", class: "cloud-failed", what: "Nova", started: true, at: recorded(9), lasts: time.Second, untilMet: 16 * time.Second}
+	m.faults = []*fault{f}
+	require.NoError(t, m.add(sample(t, keysSent, results.Counter, "", 0, 1)))
+	require.True(t, f.over(recorded(11)))
+	require.True(t, m.holds(f, recorded(11)), "nobody's login has failed")
+	require.False(t, m.holds(f, recorded(16)), "nobody comes any more")
+	m.stopped = recorded(10)
+	require.False(t, m.holds(f, recorded(11)))
+	m.stopped = time.Time{}
+	require.False(t, m.holds(&fault{kind: hangFault, at: recorded(9), lasts: time.Second}, recorded(11)), "this one has its length")
+
+	f.until = recorded(16)
+	require.NoError(t, m.add(sample(t, keysSent, results.Counter, "", 20, 1)))
+	require.False(t, m.view(recorded(21), 10).Faults[0].Unmet, "a login may still fail of it")
+	require.NoError(t, m.add(sample(t, keysSent, results.Counter, "", 27, 1)))
+	v := m.view(recorded(28), 10)
+	require.True(t, v.Faults[0].Unmet)
+	require.Contains(t, renderView(v, style{}), "Nova: nobody met it\n")
+
+	failed := sample(t, loginFailed, results.Rate, "console", 11, 1)
+	failed.Tags.Class = "cloud-failed"
+	require.NoError(t, m.add(failed))
+	require.False(t, m.view(recorded(28), 10).Faults[0].Unmet)
+	f.until = time.Time{}
+	require.False(t, m.holds(f, recorded(12)), "one has failed")
 }
 
 func TestPartsOfBothWays(t *testing.T) {

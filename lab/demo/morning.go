@@ -23,12 +23,12 @@ const directoryDelay = 300 * time.Millisecond
 // arrivals is how long people keep coming.
 func arrivals(shift time.Duration) time.Duration { return shift * 2 / 5 }
 
-// faults are what the demo breaks in a shift: while people come a directory that is slow and a Nova that fails, and later
+// faults are what the demo breaks in a shift: while people come a Nova that fails and a directory that is slow, and later
 // desktops at which people work.
 func (c *desktopCloud) faults(people int, shift time.Duration) []*fault {
 	var all []*fault
 	if people >= manyPeople {
-		all = append(all, c.slowDirectory(arrivals(shift)), c.failingConsoles(arrivals(shift)))
+		all = append(all, c.failingConsoles(arrivals(shift)), c.slowDirectory(arrivals(shift)))
 	}
 	if c.qemu {
 		return append(all, c.killed("a guest's QEMU is killed", shift*2/3))
@@ -55,11 +55,14 @@ func (c *desktopCloud) slowDirectory(coming time.Duration) *fault {
 	}
 }
 
+// failingConsoles breaks Nova while the pool has desktops ready. Once it has none, nobody would meet it: without consoles no
+// boot is ever done, and people wait for theirs.
 func (c *desktopCloud) failingConsoles(coming time.Duration) *fault {
-	lasts := coming / 10
+	lasts := coming * 8 / 100
 	return &fault{
-		kind: errorFault, step: string(client.StepConsole), class: string(client.CloudFailed), after: coming * 6 / 10, lasts: lasts,
-		what: fmt.Sprintf("Nova answers 500 for all consoles, for %s", length(lasts)),
+		kind: errorFault, step: string(client.StepConsole), class: string(client.CloudFailed), after: coming / 5, lasts: lasts,
+		untilMet: coming / 3, // a few people come slowly; soon the pool runs dry
+		what:     fmt.Sprintf("Nova answers 500 for consoles, for %s or more", length(lasts)),
 		inject: func(context.Context) (func(), error) {
 			return c.cloud.Sim.Inject(sim.Fault{
 				Service: "nova", Method: http.MethodPost, Path: "/v2.1/servers/*/remote-consoles",

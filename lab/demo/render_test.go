@@ -50,7 +50,7 @@ func exampleView() view {
 		Silent: 13, Lost: []float64{0, 0, 0, 5, 20},
 		Faults: []faultView{
 			{After: 11 * time.Second, What: "LDAP answers 0.3 s late, for 4.5 s", Noticed: 1440 * time.Millisecond},
-			{After: 18 * time.Second, What: "Nova answers 500 for all consoles, for 3 s", Noticed: 940 * time.Millisecond},
+			{After: 18 * time.Second, What: "Nova answers 500 for consoles, for 3 s or more", Noticed: 940 * time.Millisecond},
 			{After: 26 * time.Second, What: "a second client takes over a desktop"},
 			{What: "a desktop is killed", Failed: errors.New("no such desktop")},
 		},
@@ -135,7 +135,7 @@ func exampleSummary() *Summary {
 		Faults: []Fault{
 			{What: "LDAP answers 0.3 s late, for 4.5 s", AfterSeconds: 10.5, NoticedSeconds: &noticed},
 			{What: "a host dies: 20 desktops hang for 12.5 s", Desktops: 20, AfterSeconds: 41.3, NoticedSeconds: &noticed},
-			{What: "a second client takes over a desktop", Desktops: 1, AfterSeconds: 52.5},
+			{What: "a second client takes over a desktop", Desktops: 1, AfterSeconds: 52.5, NotNoticed: "nobody met it"},
 			{What: "a desktop is killed", Desktops: 1, Error: "no such desktop"},
 		},
 		BytesReceived: 16_600_000, BytesSent: 674_000, SessionSeconds: 11_000,
@@ -166,7 +166,7 @@ func TestRenderSummary(t *testing.T) {
 	require.NotContains(t, text, "counted")
 	require.Contains(t, text, "stopped early")
 	require.Contains(t, text, "2 stayed logged in")
-	require.Contains(t, text, "DESKSTORM_BROKER")
+	require.Contains(t, text, "DESKSTORM_USERS=CSV \\\n  scenarios/morning-shift.js\n")
 	short(text)
 	s = exampleSummary()
 	s.Path, s.Pool = PathCloud, nil
@@ -209,7 +209,9 @@ func TestShareBar(t *testing.T) {
 		return style{}.shareBar(v)
 	}
 	require.Equal(t, "│auth───────────────│boot───────────────", bar(0.5, 0.5))
-	require.Equal(t, "│a│boot────────────────────────────────│", bar(0.05, 0.925, 0.025))
+	require.Equal(t, "│boot────────────────────────────────│──", bar(0.05, 0.925, 0.025))
+	require.Equal(t, "│auth──────│boot─────────────────│others", bar(0.275, 0.55, 0.175), "not console's name, which is longer")
+	require.Equal(t, "│others─", bar(0.075, 0.1, 0.025))
 	require.Equal(t, barColumns, utf8.RuneCountInString(bar(0.001, 0.998, 0.001)))
 	require.Empty(t, style{}.shareBar(view{Longest: -1}))
 }
@@ -249,6 +251,6 @@ func TestDisplayElsewhereWritesLines(t *testing.T) {
 	text := out.String()
 	require.NotContains(t, text, "\x1b")
 	require.Equal(t, 1, strings.Count(text, "0:08  4 desktops hang\n"))
-	require.Equal(t, 1, strings.Count(text, "noticed within 2.7 s: 4 desktops hang\n"))
+	require.Equal(t, 1, strings.Count(text, "0:11  noticed within 2.7 s: 4 desktops hang\n"), "8.3 s and 2.7 s: %s", text)
 	require.Equal(t, 3, strings.Count(text, " at work")+strings.Count(text, "starting"), text)
 }

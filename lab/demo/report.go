@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -11,7 +12,7 @@ const labelWidth = 16
 // renderSummary is the summary for people, in lines of at most 80 columns where names allow.
 func renderSummary(s *Summary, st style) string {
 	r := report{style: style{colour: st.colour}}
-	r.add("", "%s", r.heading(s))
+	r.heading(s)
 	r.people(s)
 	r.parts(s)
 	r.trips(s)
@@ -41,13 +42,15 @@ func (r *report) add(label, format string, args ...any) {
 
 func (r *report) gap() { r.lines = append(r.lines, "") }
 
-func (r *report) heading(s *Summary) string {
-	text := fmt.Sprintf("%.0f s: %s by %s to %s desktops, profile %s",
-		s.DurationSeconds, count(s.Clients, "person", "people"), wayOf(s.Path), s.Desktops, s.Profile)
+func (r *report) heading(s *Summary) {
+	text := fmt.Sprintf("%s by %s to %s desktops, profile %s", count(s.Clients, "person", "people"), wayOf(s.Path), s.Desktops, s.Profile)
 	if s.Interrupted {
-		text += ", stopped early"
+		r.lines = append(r.lines,
+			r.style.paint(sgrBold, fmt.Sprintf("%.0f s of %.0f s, stopped early:", math.Floor(s.ElapsedSeconds), s.DurationSeconds)),
+			r.style.paint(sgrBold, text))
+		return
 	}
-	return r.style.paint(sgrBold, text)
+	r.lines = append(r.lines, r.style.paint(sgrBold, fmt.Sprintf("%.0f s: %s", s.DurationSeconds, text)))
 }
 
 // wayOf names a path, for people.
@@ -59,8 +62,12 @@ func wayOf(path string) string {
 }
 
 func (r *report) people(s *Summary) {
+	coming := s.ArrivalsSeconds
+	if s.Interrupted {
+		coming = min(coming, math.Floor(s.ElapsedSeconds))
+	}
 	r.gap()
-	r.add("logged in", "%s of %s, in %.0f s%s", number(s.LoggedIn), number(s.Clients), s.ArrivalsSeconds, r.out(s))
+	r.add("logged in", "%s of %s, in %.0f s%s", number(s.LoggedIn), number(s.Clients), coming, r.out(s))
 	for i, f := range s.Failures {
 		label := ""
 		if i == 0 {
@@ -239,7 +246,7 @@ func (r *report) faults(s *Summary) {
 			r.add(label, "%s: could not be done: %s", f.What, f.Error)
 		case f.NoticedSeconds == nil:
 			r.add(label, "%s, after %.1f s", f.What, f.AfterSeconds)
-			r.add("", "%s", r.style.paint(sgrRed, "not noticed: nobody met it, or the shift was over before"))
+			r.add("", "%s", r.style.paint(sgrRed, "not noticed: "+f.NotNoticed))
 		default:
 			r.add(label, "%s, after %.1f s", f.What, f.AfterSeconds)
 			r.add("", "%s", r.style.paint(sgrGreen, fmt.Sprintf("noticed within %.1f s", *f.NoticedSeconds)))
@@ -268,7 +275,7 @@ func last(s *Summary) string {
 func next(s *Summary) string {
 	switch {
 	case s.Desktops == "QEMU":
-		return "Next, your own:\ndeskstorm k6 run -e DESKSTORM_BROKER=URL -e DESKSTORM_USERS=CSV morning-shift.js"
+		return "Next, your own:\ndeskstorm k6 run -e DESKSTORM_BROKER=URL -e DESKSTORM_USERS=CSV \\\n  scenarios/morning-shift.js"
 	case s.Path == PathBroker:
 		return "Next, the same morning the old way, with no broker: deskstorm demo --path cloud\n" +
 			"and on real desktops under QEMU: deskstorm demo --kvm"

@@ -29,14 +29,33 @@ func (f *fault) covers(start, end, latest time.Time) bool {
 	if until.IsZero() {
 		until = latest
 	}
-	late := slack
-	switch f.kind {
-	case evictFault, killedFault: // over at once
+	if f.kind == evictFault || f.kind == killedFault { // over at once
 		until = f.at
-	case slowFault, errorFault:
-		late = signLogins
 	}
-	return !start.After(until.Add(late))
+	return !start.After(until.Add(f.late()))
+}
+
+// late is how long after a fault's end its signs still come.
+func (f *fault) late() time.Duration {
+	if f.kind == slowFault || f.kind == errorFault {
+		return signLogins
+	}
+	return slack
+}
+
+// nobodyMet tells whether a fault that was not noticed is over for so long by then that it will not be. Somebody is at each
+// desktop that is taken over or killed: their fault's sign is only late.
+func (f *fault) nobodyMet(by time.Time) bool {
+	return f.kind != evictFault && f.kind != killedFault && !f.until.IsZero() && by.After(f.until.Add(f.late()))
+}
+
+// holds tells whether a fault whose time is over is to go on: until somebody has met it, but not for ever.
+func (m *model) holds(f *fault, now time.Time) bool {
+	if !m.stopped.IsZero() || !now.Before(m.begin.Add(f.untilMet)) {
+		return false
+	}
+	_, met := m.noticed(f)
+	return !met
 }
 
 // explains tells whether a window's losses are a fault's: those of its time, and those of the next probe of a desktop that

@@ -20,6 +20,7 @@ type Summary struct {
 	ArrivalsSeconds float64 `json:"arrivals_seconds"` // how long people kept coming, as asked for
 	Seed            uint64  `json:"seed"`
 	Interrupted     bool    `json:"interrupted"`
+	ElapsedSeconds  float64 `json:"elapsed_seconds"` // of the shift: less than its length if the demo was stopped
 
 	LoggedIn   int       `json:"logged_in"`
 	Connected  int       `json:"connected"`
@@ -83,7 +84,7 @@ type Failure struct {
 // Pool is how the broker's pool did, as the broker said each second.
 type Pool struct {
 	LeastReady   int `json:"least_ready"`
-	MostAssigned int `json:"most_assigned"`
+	MostAssigned int `json:"most_assigned"` // at least as many as were logged in at once
 }
 
 // Trip is a kind of round trip: those answered, and how many were not.
@@ -121,7 +122,8 @@ type Fault struct {
 	// NoticedSeconds is how long after it the measurements told of it, at the latest: to the end of
 	// the window with the first sign. Nil: they did not.
 	NoticedSeconds *float64 `json:"noticed_seconds"`
-	Error          string   `json:"error,omitempty"` // why it could not be injected
+	NotNoticed     string   `json:"not_noticed,omitempty"` // why they did not, for people
+	Error          string   `json:"error,omitempty"`       // why it could not be injected
 }
 
 // Harness is what the demo itself took.
@@ -156,6 +158,10 @@ func (m *model) summary() *Summary {
 		Faults:        m.faultsNoticed(),
 	}
 	s.LoggedIn, s.Connected, s.LoggedOut = int(s.Login.Count), int(s.Wait.Count), s.LoginsLeft == 0
+	s.ElapsedSeconds = m.plan.duration.Seconds()
+	if !m.stopped.IsZero() {
+		s.Interrupted, s.ElapsedSeconds = true, m.elapsed(m.stopped).Seconds()
+	}
 	if !m.first.IsZero() {
 		s.FirstPictureSeconds = m.first.Sub(m.plan.started).Seconds()
 	}
@@ -164,7 +170,7 @@ func (m *model) summary() *Summary {
 		s.WaitSeconds += one.took.Sum / 1000
 	}
 	if m.pool != nil {
-		s.Pool = &Pool{LeastReady: m.leastReady, MostAssigned: m.mostAssigned}
+		s.Pool = &Pool{LeastReady: m.leastReady, MostAssigned: max(m.mostAssigned, m.atOnce())}
 	}
 	for _, trip := range trips() {
 		lost := whole(pick(m.total, lostAnswers, results.Rate, trip, "").Sum)
@@ -174,6 +180,13 @@ func (m *model) summary() *Summary {
 		s.SessionSeconds = open.Mean() * open.End.Sub(open.Start).Seconds()
 	}
 	return s
+}
+
+// atOnce is how many were logged in at one time, at least: until the shift's end nobody logs out but who was thrown out or
+// could not connect.
+func (m *model) atOnce() int {
+	logins := pick(m.between(m.begin.Add(-window), m.begin.Add(m.plan.duration)), loginDuration, results.Trend, total, "").Count
+	return int(logins) - whole(pick(m.total, sessionsEnded, results.Counter, "", "").Sum+pick(m.total, connectFailed, results.Rate, "", "").Sum)
 }
 
 // failures counts what failed on the way to the picture.
@@ -285,10 +298,23 @@ func (m *model) faultsNoticed() []Fault {
 		if after, ok := m.noticed(f); ok {
 			seconds := round(after.Seconds())
 			one.NoticedSeconds = &seconds
+		} else if f.failed == nil {
+			one.NotNoticed = m.unnoticed(f)
 		}
 		all = append(all, one)
 	}
 	return all
+}
+
+// unnoticed says why the measurements did not tell of a fault.
+func (m *model) unnoticed(f *fault) string {
+	switch {
+	case f.nobodyMet(m.latest) && (m.stopped.IsZero() || f.nobodyMet(m.stopped)):
+		return "nobody met it"
+	case !m.stopped.IsZero():
+		return "the demo was stopped"
+	}
+	return "nobody met it, or the shift was over before"
 }
 
 // round keeps tenths: the windows are no finer.

@@ -16,6 +16,7 @@ type view struct {
 
 	Arrived   int // 0: nobody counts them
 	LoggingIn int // or connecting
+	Home      int // after the shift
 	Working   int
 	Failed    int // people who could not log in, or not connect
 	Ended     int // sessions that ended unasked
@@ -58,6 +59,7 @@ type faultView struct {
 	What    string
 	Failed  error
 	Noticed time.Duration // 0: not yet
+	Unmet   bool          // it is over, and nobody met it
 }
 
 const (
@@ -71,7 +73,7 @@ func (m *model) view(now time.Time, columns int) view {
 	if !v.Begun {
 		return v
 	}
-	v.Elapsed = min(max(0, now.Sub(m.begin)), m.plan.duration)
+	v.Elapsed = m.elapsed(now)
 	m.viewPeople(&v)
 	m.viewLogins(&v)
 	v.Keys = whole(pick(m.total, keysSent, results.Counter, "", "").Sum)
@@ -104,23 +106,33 @@ func (m *model) view(now time.Time, columns int) view {
 		if f.at.IsZero() && f.failed == nil {
 			continue
 		}
-		noticed, _ := m.noticed(f)
-		v.Faults = append(v.Faults, faultView{After: f.at.Sub(m.begin), What: f.what, Failed: f.failed, Noticed: noticed})
+		noticed, ok := m.noticed(f)
+		v.Faults = append(v.Faults, faultView{
+			After: f.at.Sub(m.begin), What: f.what, Failed: f.failed, Noticed: noticed, Unmet: !ok && f.nobodyMet(m.latest),
+		})
 	}
 	return v
 }
 
-// viewPeople counts people by where they are.
+// viewPeople counts people by where they are, each once. Nobody goes home before the shift's end; from then on the gauge of
+// open sessions tells how many are left. It is told once a second, and would lag behind those who come.
 func (m *model) viewPeople(v *view) {
 	v.Arrived = whole(pick(m.total, arrived, results.Counter, "", "").Sum)
 	seen := int(pick(m.total, waited, results.Trend, "", "").Count)
-	v.Working = seen
-	if open := pick(m.total, sessionsOpen, results.Gauge, "", ""); open.Count > 0 { // it is told once a second
-		v.Working = whole(open.Last)
-	}
 	v.Failed = whole(pick(m.total, loginFailed, results.Rate, "", "").Sum + pick(m.total, connectFailed, results.Rate, "", "").Sum)
 	v.Ended = whole(pick(m.total, sessionsEnded, results.Counter, "", "").Sum)
-	v.LoggingIn = max(0, v.Arrived-seen-v.Failed)
+	v.Working = max(0, seen-v.Ended)
+	if v.Arrived > 0 { // a counter may be a window behind
+		v.Arrived = max(v.Arrived, v.Working+v.Ended+v.Failed)
+	}
+	v.LoggingIn = max(0, v.Arrived-v.Working-v.Ended-v.Failed)
+	if v.Elapsed < m.plan.duration && m.stopped.IsZero() {
+		return
+	}
+	if open := pick(m.total, sessionsOpen, results.Gauge, "", ""); open.Count > 0 {
+		left := min(v.Working, whole(open.Last))
+		v.Home, v.Working = v.Working-left, left
+	}
 }
 
 // viewLogins tells how logins go now or, if nobody logs in any more, went in the whole morning.
