@@ -133,7 +133,7 @@ func bad() []failure {
 
 		{name: "empty pool", inject: full,
 			broker: ends(client.PoolEmpty, client.StepBoot, "all 7 desktops"),
-			cloud:  ends(client.PoolEmpty, client.StepAllocate, "0 idle desktops")},
+			cloud:  ends(client.PoolEmpty, client.StepAllocate, "no idle desktop is left")},
 		{name: "Nova answers 500, nothing is ready", alone: true,
 			inject: drained(func(t *testing.T, c *cell) func() {
 				return c.inject(t, sim.Fault{Service: "nova", Method: "POST", Path: servers, Status: 500})
