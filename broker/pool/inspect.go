@@ -89,10 +89,10 @@ func (p *Pool) compare(ctx context.Context, all []Machine) error {
 			// It is on its way from one state to another.
 		case d.Spec != p.spec.ID() && outdated > 0:
 			outdated--
-			if err := p.store.Drain(ctx, d.ID, store.Ready, time.Now()); err != nil {
-				return err
-			}
-			p.Kick()
+			checks.Go(func() error {
+				defer p.Kick()
+				return p.store.Drain(ctx, d.ID, store.Ready, time.Now())
+			})
 		default:
 			checks.Go(func() error { return p.check(ctx, d, m) })
 		}

@@ -53,22 +53,22 @@ type Status string
 
 // The statuses that the broker decides on (the compute API guide, "Server concepts").
 const (
-	Build     Status = "BUILD"
-	Active    Status = "ACTIVE"
-	Failed    Status = "ERROR"
-	Stopped   Status = "SHUTOFF"
-	Paused    Status = "PAUSED"
-	Suspended Status = "SUSPENDED"
-	Shelved   Status = "SHELVED"
-	Offloaded Status = "SHELVED_OFFLOADED"
-	Softly    Status = "SOFT_DELETED"
-	Rescued   Status = "RESCUE"
+	Build            Status = "BUILD"
+	Active           Status = "ACTIVE"
+	Failed           Status = "ERROR"
+	Stopped          Status = "SHUTOFF"
+	Paused           Status = "PAUSED"
+	Suspended        Status = "SUSPENDED"
+	Shelved          Status = "SHELVED"
+	ShelvedOffloaded Status = "SHELVED_OFFLOADED"
+	SoftDeleted      Status = "SOFT_DELETED"
+	Rescued          Status = "RESCUE"
 )
 
 // Resting says that a server stays as it is until somebody changes it. Others are about to run, or Nova does not know.
 func (s Status) Resting() bool {
 	switch s {
-	case Failed, Stopped, Paused, Suspended, Shelved, Offloaded, Softly, Rescued:
+	case Failed, Stopped, Paused, Suspended, Shelved, ShelvedOffloaded, SoftDeleted, Rescued:
 		return true
 	}
 	return false
