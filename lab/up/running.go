@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/deskstorm/deskstorm/lab/folder"
 )
 
 // Running is a cloud that runs in some process, as its folder tells.
@@ -174,7 +176,7 @@ type PoolStatus struct {
 
 // Pools asks the broker of the cloud in a folder how its pools stand, as an operator.
 func Pools(ctx context.Context, broker, dir string) ([]PoolStatus, error) {
-	token, err := os.ReadFile(filepath.Join(dir, "operator-token"))
+	token, err := os.ReadFile(filepath.Join(dir, folder.OperatorFile))
 	if err != nil {
 		return nil, fmt.Errorf("reading the operator's token: %w", err)
 	}
