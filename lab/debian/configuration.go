@@ -13,6 +13,7 @@ import (
 	"text/template"
 
 	"github.com/deskstorm/deskstorm/lab/sim/directory"
+	policy "github.com/deskstorm/deskstorm/lab/slapd"
 )
 
 // templates are the configuration files of all services, each at its place below the lab's etc.
@@ -25,6 +26,7 @@ type settings struct {
 	Address, Etc, Data, Run, Log string
 	Secrets                      secrets
 	People                       directory.Config
+	PolicyDN                     string
 	LibvirtHost, VirtType        string
 	CPURatio                     int
 	User                         string // of As
@@ -39,6 +41,7 @@ func (s settings) As(user string) settings {
 func (l *Lab) settings() settings {
 	return settings{
 		Address: l.Address, Etc: l.etc(), Data: l.data(), Run: l.run(), Log: l.logs(), Secrets: l.secrets, People: l.people,
+		PolicyDN: policy.PolicyDN(l.people.BaseDN),
 		LibvirtHost: libvirtHost, VirtType: l.VirtType, CPURatio: cpuRatio,
 	}
 }

@@ -58,7 +58,7 @@ func rabbitmq() service {
 			return cmd
 		},
 		answers: func(ctx context.Context, l *Lab) error {
-			conn, err := amqp.DialConfig("amqp://openstack:"+l.secrets.Messages+"@"+l.at(5672)+"/", amqp.Config{
+			conn, err := amqp.DialConfig(l.AMQP(), amqp.Config{
 				Dial: func(network, address string) (net.Conn, error) {
 					conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 					if err != nil {
@@ -77,6 +77,9 @@ func rabbitmq() service {
 		},
 	}
 }
+
+// AMQP is RabbitMQ's URL, with a password: Nova's notifications are there.
+func (l *Lab) AMQP() string { return "amqp://openstack:" + l.secrets.Messages + "@" + l.at(5672) + "/" }
 
 func (l *Lab) rabbitEnvironment() []string {
 	return l.environment(

@@ -233,7 +233,7 @@ func (l *Lab) domainConfiguration() map[string]any {
 			"user_tree_dn": l.people.BaseDN, "user_objectclass": "inetOrgPerson", "user_id_attribute": "uid", "user_name_attribute": "uid",
 			"group_tree_dn": l.people.GroupBase(), "group_objectclass": "groupOfNames", "group_id_attribute": "cn", "group_name_attribute": "cn",
 			"group_member_attribute": "member",
-			"use_pool": true, "pool_size": 10, "use_auth_pool": true, "auth_pool_size": 50,
+			"use_pool":               true, "pool_size": 10, "use_auth_pool": true, "auth_pool_size": 50,
 		},
 	}
 }

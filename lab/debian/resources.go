@@ -31,15 +31,12 @@ const (
 	LinuxFlavor = "linux.small"   // 1 VCPU, 128 MB
 	ImageName   = "desktop"       // package guest's, for the node with libvirt
 	LinuxImage  = "linux"         // takes a DHCP lease, and memory as it is told
-	FakeImage   = "fake"          // for the nodes of the fake driver
+	AnyImage    = "any"           // the same as desktop, for all compute nodes
 	NetworkName = "desktops"
 )
 
-// What images ask of a compute node (Nova's ImagePropertiesFilter).
-const (
-	onQEMU = "qemu"
-	onFake = "fake"
-)
+// onQEMU keeps images away from nodes of the fake driver (Nova's ImagePropertiesFilter).
+const onQEMU = "qemu"
 
 // makeResources makes, where they are missing, flavors, images, the network, and the desktops of clients without a broker.
 func (l *Lab) makeResources(ctx context.Context) error {
@@ -124,7 +121,7 @@ func (l *Lab) makeImages(ctx context.Context) error {
 	if _, err := l.makeImage(ctx, c, images.CreateOpts{Name: ImageName, Properties: map[string]string{"img_hv_type": onQEMU}}, disk); err != nil {
 		return err
 	}
-	if _, err := l.makeImage(ctx, c, images.CreateOpts{Name: FakeImage, Properties: map[string]string{"img_hv_type": onFake}}, disk); err != nil {
+	if _, err := l.makeImage(ctx, c, images.CreateOpts{Name: AnyImage}, disk); err != nil {
 		return err
 	}
 	kernelID, err := l.makeImageOfFile(ctx, c, images.CreateOpts{Name: LinuxImage + "-kernel", DiskFormat: "aki", ContainerFormat: "aki"}, kernel)

@@ -160,3 +160,22 @@ func (l *Lab) startCloud(ctx context.Context) error {
 }
 
 func (l *Lab) startRest(ctx context.Context) error { return l.start(ctx, l.rest()) }
+
+// ErrNoService says that the lab has no service of a name.
+var ErrNoService = errors.New("the lab has no such service")
+
+// Restart ends a service of the lab, starts it again, and waits until it answers.
+func (l *Lab) Restart(ctx context.Context, name string) error {
+	for _, s := range l.services() {
+		if s.name == name {
+			if err := l.stop(ctx, name); err != nil {
+				return err
+			}
+			return l.start(ctx, []service{s})
+		}
+	}
+	return fmt.Errorf("restarting %s: %w", name, ErrNoService)
+}
+
+// RestartCompute restarts the nova-compute of a host.
+func (l *Lab) RestartCompute(ctx context.Context, host string) error { return l.Restart(ctx, "nova-compute-"+host) }
