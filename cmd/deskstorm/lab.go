@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -161,14 +162,7 @@ func labUp(ctx context.Context, cmd *cobra.Command, o up.Options) error {
 	}
 	err = c.Tell()
 	if err == nil {
-		begun, told := time.Now(), time.Time{}
-		err = c.Await(ctx, func(ready, wanted int) {
-			if ready < wanted && time.Since(told) < time.Second {
-				return
-			}
-			told = time.Now()
-			fmt.Fprintf(out, "%d of %d desktops ready, %.1f s\n", ready, wanted, told.Sub(begun).Seconds())
-		})
+		err = c.Await(ctx, tellReady(out))
 	}
 	if err == nil {
 		fmt.Fprintf(out, "\nbroker     %s\nkeystone   %s\ndirectory  %s\nfiles      %s\n\nFor scripts and the openstack command: . %s\nEnd it with Ctrl-C, or: %s\n",
@@ -179,6 +173,18 @@ func labUp(ctx context.Context, cmd *cobra.Command, o up.Options) error {
 		err = exitError(exitInterrupted) // told to end before it was up
 	}
 	return errors.Join(err, c.Close(), release())
+}
+
+// tellReady says how far the pools are, once a second.
+func tellReady(out io.Writer) func(ready, wanted int) {
+	begun, told := time.Now(), time.Time{}
+	return func(ready, wanted int) {
+		if ready < wanted && time.Since(told) < time.Second {
+			return
+		}
+		told = time.Now()
+		fmt.Fprintf(out, "%d of %d desktops ready, %.1f s\n", ready, wanted, told.Sub(begun).Seconds())
+	}
 }
 
 // downCommand ends the lab of a folder.

@@ -51,6 +51,9 @@ func realLabUp(ctx context.Context, cmd *cobra.Command, o debian.Options, accele
 	}
 	out := cmd.OutOrStdout()
 	l, err := debian.Up(ctx, o, func(step string) { fmt.Fprintln(out, step) })
+	if err == nil {
+		err = up.AwaitPools(ctx, l.Broker(), l.Dir, tellReady(out))
+	}
 	if ctx.Err() != nil {
 		fmt.Fprintln(cmd.ErrOrStderr(), "deskstorm: interrupted; what runs goes on: deskstorm lab up --debian again, or deskstorm lab down --debian")
 		return exitError(exitInterrupted)

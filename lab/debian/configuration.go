@@ -41,7 +41,7 @@ func (s settings) As(user string) settings {
 func (l *Lab) settings() settings {
 	return settings{
 		Address: l.Address, Etc: l.etc(), Data: l.data(), Run: l.run(), Log: l.logs(), Secrets: l.secrets, People: l.people,
-		PolicyDN: policy.PolicyDN(l.people.BaseDN),
+		PolicyDN:    policy.PolicyDN(l.people.BaseDN),
 		LibvirtHost: libvirtHost, VirtType: l.VirtType, CPURatio: cpuRatio,
 	}
 }

@@ -178,4 +178,6 @@ func (l *Lab) Restart(ctx context.Context, name string) error {
 }
 
 // RestartCompute restarts the nova-compute of a host.
-func (l *Lab) RestartCompute(ctx context.Context, host string) error { return l.Restart(ctx, "nova-compute-"+host) }
+func (l *Lab) RestartCompute(ctx context.Context, host string) error {
+	return l.Restart(ctx, "nova-compute-"+host)
+}

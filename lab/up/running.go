@@ -204,11 +204,17 @@ func Pools(ctx context.Context, broker, dir string) ([]PoolStatus, error) {
 
 // Await waits until the broker's pools have what they are to keep ready, and tells how far they are.
 func (c *Cloud) Await(ctx context.Context, tell func(ready, wanted int)) error {
+	return AwaitPools(ctx, c.Broker, c.Dir, tell)
+}
+
+// AwaitPools waits until the pools of the broker of the cloud in a folder have what they are to keep ready, and tells how far
+// they are.
+func AwaitPools(ctx context.Context, broker, dir string, tell func(ready, wanted int)) error {
 	last := -1
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		pools, err := Pools(ctx, c.Broker, c.Dir)
+		pools, err := Pools(ctx, broker, dir)
 		if err != nil {
 			return err
 		}
