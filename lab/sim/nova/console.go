@@ -2,7 +2,6 @@ package nova
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -47,28 +46,21 @@ func (t *consoleTokens) add(token string, v consoleToken, now time.Time) {
 
 func (n *Nova) createConsole(c *call) {
 	var body struct {
-		Console *struct{ Protocol, Type string } `json:"remote_console"`
+		Console struct{ Protocol, Type string } `json:"remote_console"`
 	}
-	if !c.read(&body) {
-		return
-	}
-	if body.Console == nil {
-		c.fail(http.StatusBadRequest, "'remote_console' is a required property")
-		return
-	}
-	asked := *body.Console
-	known := map[string]string{"novnc": "vnc", "serial": "serial", spiceHTML5: "spice"}
+	protocols, types := []string{"vnc", "spice", "rdp", "serial"}, []string{"novnc", "xvpvnc", "rdp-html5", "spice-html5", "serial"}
 	if c.atLeast(8) {
-		known["webmks"] = "mks"
+		protocols, types = append(protocols, "mks"), append(types, "webmks")
 	}
 	if c.atLeast(99) {
-		known[spiceDirect] = "spice"
+		types = append(types, spiceDirect)
 	}
-	if known[asked.Type] == "" {
-		c.failed(invalidField("type", asked.Type, "'"+asked.Type+"' is not one of the types of consoles"))
+	check := object([]string{"protocol", "type"}, property{"protocol", oneOf(protocols...)}, property{"type", oneOf(types...)})
+	if !c.valid(object([]string{"remote_console"}, property{"remote_console", check}), &body) {
 		return
 	}
-	if known[asked.Type] != asked.Protocol {
+	asked := body.Console
+	if consoleProtocols[asked.Type] != asked.Protocol {
 		c.fail(http.StatusBadRequest, "Invalid console type "+asked.Type)
 		return
 	}
@@ -79,10 +71,9 @@ func (n *Nova) createConsole(c *call) {
 	}
 }
 
-func (n *Nova) getSPICEConsole(c *call, arguments json.RawMessage) {
+func (n *Nova) getSPICEConsole(c *call, arguments rawJSON) {
 	var asked struct{ Type string }
-	if json.Unmarshal(arguments, &asked) != nil || asked.Type != spiceHTML5 {
-		c.failed(invalidField("type", string(shorten(arguments)), "It is not one of ['spice-html5']"))
+	if !c.passes("os-getSPICEConsole", arguments, object([]string{"type"}, property{"type", oneOf(spiceHTML5)}), &asked) {
 		return
 	}
 	if url, ok := n.console(c, asked.Type); ok {
@@ -99,19 +90,24 @@ func (n *Nova) console(c *call, kind string) (url string, ok bool) {
 		return "", false
 	}
 	status := n.refused(s.id)
-	state, task, console := s.state, s.task, s.console
+	state, task, console, h := s.state, s.task, s.console, s.host
 	n.mu.RUnlock()
 	switch {
 	case status != 0:
 		c.fail(status, "The console of instance "+s.id+" is refused by the lab.")
 		return "", false
+	case h == nil:
+		c.fail(http.StatusConflict, "Instance "+s.id+" is not ready")
+		return "", false
+	case task == deletingTask || task == migrating:
+		s.conflict(c, "get_"+consoleProtocols[kind]+"_console", "task_state "+task)
+		return "", false
+	case c.failed(n.ask(c, h)):
+		return "", false
 	case kind != spiceHTML5 && kind != spiceDirect:
 		c.fail(http.StatusBadRequest, "Unavailable console type "+kind+".")
 		return "", false
-	case task == deletingTask:
-		s.conflict(c, "get_spice_console", "task_state "+task)
-		return "", false
-	case state != active:
+	case !runs(state):
 		c.fail(http.StatusConflict, "Instance "+s.id+" is not ready")
 		return "", false
 	case console == nil:
@@ -133,6 +129,14 @@ func (n *Nova) console(c *call, kind string) (url string, ok bool) {
 	return base + "?token=" + token, true
 }
 
+// consoleProtocols are those of the types of consoles.
+var consoleProtocols = map[string]string{
+	"novnc": "vnc", "xvpvnc": "vnc", "serial": "serial", "rdp-html5": "rdp", "webmks": "mks", spiceHTML5: "spice", spiceDirect: "spice",
+}
+
+// runs tells whether a server in this state has a SPICE server.
+func runs(state string) bool { return state == active || state == paused || state == suspended }
+
 // wake boots the desktop of a server that was there from the start.
 func (n *Nova) wake(ctx context.Context, s *server) (*Console, error) {
 	s.working.Lock()
@@ -147,7 +151,7 @@ func (n *Nova) wake(ctx context.Context, s *server) (*Console, error) {
 	if console != nil {
 		return console, nil
 	}
-	if gone || state != active {
+	if gone || !runs(state) {
 		return nil, problem{http.StatusConflict, "Instance " + s.id + " is not ready"}
 	}
 	booted, err := n.config.Desktops.Boot(ctx, s.id)
