@@ -53,7 +53,7 @@ func TestErrorForms(t *testing.T) {
 		"keystone, no token":  {method: "GET", path: "/identity/v3/projects", status: 401, keys: "error title", message: "Unauthorized"},
 		"keystone, forbidden": {method: "GET", path: "/identity/v3/projects", token: ann, status: 403, keys: "error message", message: "identity:list_projects"},
 		"keystone, no such token": {method: "GET", path: "/identity/v3/auth/tokens", token: admin, header: "X-Subject-Token: x",
-			status: 404, keys: "error message", message: "Could not find token."},
+			status: 404, keys: "error message", message: "Could not recognize Fernet token"},
 		"keystone, no such path": {method: "GET", path: "/identity/v3/nothing", status: 404, keys: "error title", message: "Not Found"},
 		"keystone, no such method": {method: "PATCH", path: "/identity/v3/auth/tokens", status: 405, keys: "error title",
 			message: "Method Not Allowed"},
