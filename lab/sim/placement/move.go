@@ -33,15 +33,12 @@ func (p *Placement) Candidates(resources map[string]int) []string {
 func (p *Placement) Hand(from, to string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a := p.consumers[from]
-	if a == nil || p.consumers[to] != nil {
+	o := p.consumers[from]
+	if o == nil || p.consumers[to] != nil {
 		return false
 	}
-	handed := *a
-	handed.consumer = to
-	delete(p.consumers, from)
-	delete(a.provider.consumers, from)
-	p.consumers[to], a.provider.consumers[to] = &handed, &handed
-	a.provider.generation++
+	shares := o.shares
+	p.replace(o, nil)
+	p.replace(&consumer{id: to, project: o.project, user: o.user, kind: o.kind}, shares)
 	return true
 }
