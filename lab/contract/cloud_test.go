@@ -44,7 +44,9 @@ func TestCloud(t *testing.T) {
 		auth, endpoint, _, err := clouds.Parse(clouds.WithCloudName(cloud))
 		require.NoError(t, err)
 		if auth.Scope == nil {
-			auth.Scope = &gophercloud.AuthScope{ProjectID: auth.TenantID, ProjectName: auth.TenantName, DomainID: auth.DomainID, DomainName: auth.DomainName}
+			auth.Scope = &gophercloud.AuthScope{
+				ProjectID: auth.TenantID, ProjectName: auth.TenantName, DomainID: auth.DomainID, DomainName: auth.DomainName,
+			}
 		}
 		return auth, endpoint.Region
 	}

@@ -65,6 +65,7 @@ func testConsoles(t *testing.T, s *suite) {
 		}
 	})
 	t.Run("types", func(t *testing.T) {
+		const types = " is not one of ['novnc', 'xvpvnc', 'rdp-html5', 'spice-html5', 'serial', 'webmks']"
 		for _, test := range []struct {
 			console object
 			says    string
@@ -72,8 +73,8 @@ func testConsoles(t *testing.T, s *suite) {
 			{object{"protocol": "vnc", "type": "novnc"}, "Unavailable console type novnc."},
 			{object{"protocol": "serial", "type": "serial"}, "Unavailable console type serial."},
 			{object{"protocol": "spice", "type": "novnc"}, "Invalid console type novnc"},
-			{object{"protocol": "spice", "type": "nosuch"}, "Invalid input for field/attribute type. Value: nosuch. 'nosuch' is not one of ['novnc', 'xvpvnc', 'rdp-html5', 'spice-html5', 'serial', 'webmks']"},
-			{object{"protocol": "spice", "type": "spice-direct"}, "Invalid input for field/attribute type. Value: spice-direct. 'spice-direct' is not one of ['novnc', 'xvpvnc', 'rdp-html5', 'spice-html5', 'serial', 'webmks']"},
+			{object{"protocol": "spice", "type": "nosuch"}, "Invalid input for field/attribute type. Value: nosuch. 'nosuch'" + types},
+			{object{"protocol": "spice", "type": "spice-direct"}, "Invalid input for field/attribute type. Value: spice-direct. 'spice-direct'" + types},
 			{object{}, "Invalid input for field/attribute remote_console. Value: {}. 'protocol' is a required property"},
 		} {
 			a := s.user.ask(t, s.user.compute, "POST", "servers/"+id+"/remote-consoles", object{"remote_console": test.console})
@@ -119,14 +120,17 @@ func testListeningConsole(t *testing.T, s *suite) {
 	require.NoError(t, err)
 	defer c.Close()
 	require.NoError(t, c.SetDeadline(time.Now().Add(10*time.Second)))
-	// SpiceLinkHeader (magic, major, minor, size) and SpiceLinkMess (connection id, channel type main, channel id, no
-	// capabilities) of spice-protocol's protocol.h.
-	link := append([]byte("REDQ"), make([]byte, 12+18)...)
+	// SpiceLinkHeader (magic, major, minor, size) and SpiceLinkMess (connection id, channel type, channel id, numbers of common
+	// and channel capabilities, their offset), then the capabilities, of spice-protocol's protocol.h.
+	const message = 18
+	link := append([]byte("REDQ"), make([]byte, 12+message+4)...)
 	binary.LittleEndian.PutUint32(link[4:], 2)
 	binary.LittleEndian.PutUint32(link[8:], 2)
-	binary.LittleEndian.PutUint32(link[12:], 18)
-	link[20] = 1                                 // SPICE_CHANNEL_MAIN
-	binary.LittleEndian.PutUint32(link[30:], 18) // caps_offset
+	binary.LittleEndian.PutUint32(link[12:], message+4)
+	link[20] = 1 // SPICE_CHANNEL_MAIN
+	binary.LittleEndian.PutUint32(link[22:], 1)
+	binary.LittleEndian.PutUint32(link[30:], message)
+	binary.LittleEndian.PutUint32(link[34:], 1<<0|1<<1|1<<3) // authentication is selected, by a ticket; mini headers
 	_, err = c.Write(link)
 	require.NoError(t, err)
 	var reply [20]byte

@@ -117,8 +117,10 @@ func testCredentials(t *testing.T, s *suite) {
 		}{
 			"name twice": {applicationcredentials.CreateOpts{Name: c.Name}, http.StatusConflict,
 				"Conflict occurred attempting to store application_credential - Duplicate entry found with name " + c.Name + "."},
-			"a role that the user has not": {applicationcredentials.CreateOpts{Name: s.prefix + "role", Roles: []applicationcredentials.Role{{Name: "admin"}}},
-				http.StatusBadRequest, "Invalid application credential: Cannot create an application credential with unassigned role"},
+			"a role that the user has not": {
+				applicationcredentials.CreateOpts{Name: s.prefix + "role", Roles: []applicationcredentials.Role{{Name: "admin"}}},
+				http.StatusBadRequest, "Invalid application credential: Cannot create an application credential with unassigned role",
+			},
 			"expired": {applicationcredentials.CreateOpts{Name: s.prefix + "expired", ExpiresAt: &past}, http.StatusBadRequest,
 				"The 'expires_at' must not be before now."},
 		} {

@@ -18,7 +18,7 @@ type form struct {
 
 // forms are of the services themselves; what stands before them answers in plain.
 func forms() map[string]form {
-	novaNames := map[int]string{400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod", 409: "conflictingRequest", 406: "computeFault"}
+	novaNames := map[int]string{400: "badRequest", 403: "forbidden", 404: "itemNotFound"}
 	return map[string]form{
 		"identity": {
 			func(t *testing.T, a answer) string { return a.text(t, "error", "message") },
@@ -74,9 +74,10 @@ func testErrors(t *testing.T, s *suite) {
 			"identity": who.identity, "compute": who.compute, "placement": who.placement, "image": who.image, "network": who.network,
 		}[service]
 	}
-	create := func(more string) string {
-		return fmt.Sprintf(`{"server":{"name":"x","flavorRef":%q,"imageRef":%q,"networks":"none"%s}}`, s.flavor.ID, s.imageID, more)
+	order := func(name, flavor, image, more string) string {
+		return fmt.Sprintf(`{"server":{"name":%q,"flavorRef":%q,"imageRef":%q,"networks":"none"%s}}`, name, flavor, image, more)
 	}
+	create := func(more string) string { return order("x", s.flavor.ID, s.imageID, more) }
 	for _, test := range []struct {
 		service, method, path string
 		body                  any
@@ -85,49 +86,71 @@ func testErrors(t *testing.T, s *suite) {
 		user                  bool   // asked by the ordinary user
 		kind                  string // Neutron's type, Placement's code
 	}{
-		{service: "identity", method: "GET", path: "projects", user: true, status: 403, says: "You are not authorized to perform the requested action: identity:list_projects."},
+		{service: "identity", method: "GET", path: "projects", user: true, status: 403,
+			says: "You are not authorized to perform the requested action: identity:list_projects."},
 		{service: "identity", method: "GET", path: "users", user: true, status: 403, says: "identity:list_users."},
-		{service: "identity", method: "POST", path: "projects", body: object{"project": object{"name": s.prefix + "no"}}, user: true, status: 403, says: "identity:create_project."},
+		{service: "identity", method: "POST", path: "projects", body: object{"project": object{"name": s.prefix + "no"}}, user: true, status: 403,
+			says: "identity:create_project."},
 		{service: "identity", method: "GET", path: "projects/" + nobody, status: 404, says: "Could not find project: " + nobody + "."},
 		{service: "identity", method: "GET", path: "users/" + nobody, status: 404, says: "Could not find user: " + nobody + "."},
 		{service: "identity", method: "GET", path: "domains/" + nobody, status: 404, says: "Could not find domain: " + nobody + "."},
-		{service: "identity", method: "POST", path: "projects", body: `{`, status: 400, says: "Expecting to find valid JSON in request body."},
+		{service: "identity", method: "POST", path: "projects", body: `{`, status: 400,
+			says: "Expecting to find valid JSON in request body."},
 		{service: "identity", method: "POST", path: "projects", body: `{}`, status: 400, says: "'name' is a required property"},
-		{service: "identity", method: "POST", path: "projects", body: object{"project": object{"name": s.prefix + "project", "domain_id": "default"}},
-			status: 409, says: "Conflict occurred attempting to store project - it is not permitted to have two projects with either the same name or same id in the same domain: name is " + s.prefix + "project"},
+		{service: "identity", method: "POST", path: "projects",
+			body:   object{"project": object{"name": s.prefix + "project", "domain_id": "default"}},
+			status: 409,
+			says: "Conflict occurred attempting to store project - it is not permitted to have two projects with either the same name or " +
+				"same id in the same domain: name is " + s.prefix + "project"},
 
-		{service: "compute", method: "GET", path: "os-services", user: true, status: 403, says: "Policy doesn't allow os_compute_api:os-services:list to be performed."},
-		{service: "compute", method: "GET", path: "os-hypervisors", user: true, status: 403, says: "Policy doesn't allow os_compute_api:os-hypervisors:list to be performed."},
-		{service: "compute", method: "GET", path: "servers?all_tenants=1", user: true, status: 403, says: "Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed."},
-		{service: "compute", method: "GET", path: "servers/detail?all_tenants=1", user: true, status: 403, says: "Policy doesn't allow os_compute_api:servers:detail:get_all_tenants to be performed."},
-		{service: "compute", method: "GET", path: "os-quota-sets/" + s.home.projectID, user: true, status: 403, says: "Policy doesn't allow os_compute_api:os-quota-sets:show to be performed."},
+		{service: "compute", method: "GET", path: "os-services", user: true, status: 403,
+			says: "Policy doesn't allow os_compute_api:os-services:list to be performed."},
+		{service: "compute", method: "GET", path: "os-hypervisors", user: true, status: 403,
+			says: "Policy doesn't allow os_compute_api:os-hypervisors:list to be performed."},
+		{service: "compute", method: "GET", path: "servers?all_tenants=1", user: true, status: 403,
+			says: "Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed."},
+		{service: "compute", method: "GET", path: "servers/detail?all_tenants=1", user: true, status: 403,
+			says: "Policy doesn't allow os_compute_api:servers:detail:get_all_tenants to be performed."},
+		{service: "compute", method: "GET", path: "os-quota-sets/" + s.home.projectID, user: true, status: 403,
+			says: "Policy doesn't allow os_compute_api:os-quota-sets:show to be performed."},
 		{service: "compute", method: "GET", path: "servers/" + nobody, status: 404, says: "Instance " + nobody + " could not be found."},
 		{service: "compute", method: "DELETE", path: "servers/" + nobody, status: 404, says: "Instance " + nobody + " could not be found."},
-		{service: "compute", method: "POST", path: "servers/" + nobody + "/action", body: `{"os-stop":null}`, status: 404, says: "Instance " + nobody + " has no mapping to a cell."},
+		{service: "compute", method: "POST", path: "servers/" + nobody + "/action", body: `{"os-stop":null}`, status: 404,
+			says: "Instance " + nobody + " has no mapping to a cell."},
 		{service: "compute", method: "GET", path: "flavors/" + nobody, status: 404, says: "Flavor " + nobody + " could not be found."},
-		{service: "compute", method: "GET", path: "os-hypervisors/" + nobody, status: 404, says: "Hypervisor with ID '" + nobody + "' could not be found."},
+		{service: "compute", method: "GET", path: "os-hypervisors/" + nobody, status: 404,
+			says: "Hypervisor with ID '" + nobody + "' could not be found."},
 		{service: "compute", method: "POST", path: "servers", body: `{`, status: 400, says: "Malformed request body"},
 		{service: "compute", method: "POST", path: "servers", body: `{}`, status: 400, says: "'server' is a required property"},
 		{service: "compute", method: "POST", path: "servers", body: `[]`, status: 400, says: "[] is not of type 'object'"},
 		{service: "compute", method: "POST", path: "servers", body: `{"server":{"name":"x"}}`, status: 400,
 			says: "Invalid input for field/attribute server. Value: {'name': 'x'}. 'flavorRef' is a required property"},
-		{service: "compute", method: "POST", path: "servers", body: create(`,"colour":"red"`), status: 400, says: "Additional properties are not allowed ('colour' was unexpected)"},
-		{service: "compute", method: "POST", path: "servers", body: `{"server":{"name":"","flavorRef":"1","imageRef":"` + nobody + `","networks":"none"}}`, status: 400,
-			says: "Invalid input for field/attribute name. Value: . '' is too short"},
-		{service: "compute", method: "POST", path: "servers", body: `{"server":{"name":"x","flavorRef":"` + nobody + `","imageRef":"` + s.imageID + `","networks":"none"}}`, status: 400,
-			says: "Flavor " + nobody + " could not be found."},
-		{service: "compute", method: "POST", path: "servers", body: `{"server":{"name":"x","flavorRef":"` + s.flavor.ID + `","imageRef":"` + nobody + `","networks":"none"}}`, status: 400,
-			says: "Can not find requested image"},
-		{service: "compute", method: "POST", path: "servers", body: `{"server":{"name":"x","flavorRef":"` + s.flavor.ID + `","imageRef":"` + s.imageID + `"}}`, status: 400,
-			says: "Invalid input for field/attribute server. Value: {'name': 'x', 'flavorRef': '" + s.flavor.ID + "', 'imageRef': '" + s.imageID + "'}. 'networks' is a required property"},
-		{service: "compute", method: "POST", path: "servers", body: create(`,"availability_zone":"nowhere"`), status: 400, says: "The requested availability zone is not available"},
-		{service: "compute", method: "POST", path: "servers", body: create(`,"min_count":2,"max_count":1`), status: 400, says: "min_count must be <= max_count"},
+		{service: "compute", method: "POST", path: "servers", body: create(`,"colour":"red"`), status: 400,
+			says: "Additional properties are not allowed ('colour' was unexpected)"},
+		{service: "compute", method: "POST", path: "servers", body: order("", s.flavor.ID, s.imageID, ""),
+			status: 400,
+			says:   "Invalid input for field/attribute name. Value: . '' is too short"},
+		{service: "compute", method: "POST", path: "servers", body: order("x", nobody, s.imageID, ""),
+			status: 400,
+			says:   "Flavor " + nobody + " could not be found."},
+		{service: "compute", method: "POST", path: "servers", body: order("x", s.flavor.ID, nobody, ""),
+			status: 400,
+			says:   "Can not find requested image"},
+		{service: "compute", method: "POST", path: "servers", body: strings.Replace(create(""), `,"networks":"none"`, "", 1),
+			status: 400,
+			says: "Invalid input for field/attribute server. Value: {'name': 'x', 'flavorRef': '" + s.flavor.ID + "', 'imageRef': '" + s.imageID +
+				"'}. 'networks' is a required property"},
+		{service: "compute", method: "POST", path: "servers", body: create(`,"availability_zone":"nowhere"`), status: 400,
+			says: "The requested availability zone is not available"},
+		{service: "compute", method: "POST", path: "servers", body: create(`,"min_count":2,"max_count":1`), status: 400,
+			says: "min_count must be <= max_count"},
 
 		{service: "placement", method: "GET", path: "resource_providers", user: true, status: 403, kind: "placement.undefined_code",
 			says: "Access was denied to this resource.\n\n Policy does not allow placement:resource_providers:list to be performed.  "},
 		{service: "placement", method: "GET", path: "resource_providers/" + nobody, status: 404, kind: "placement.undefined_code",
 			says: "The resource could not be found.\n\n No resource provider with uuid " + nobody + " found  "},
-		{service: "placement", method: "GET", path: "nothing", status: 404, kind: "placement.undefined_code", says: "The resource could not be found.\n\n   "},
+		{service: "placement", method: "GET", path: "nothing", status: 404, kind: "placement.undefined_code",
+			says: "The resource could not be found.\n\n   "},
 		{service: "placement", method: "PATCH", path: "resource_providers", body: `{}`, status: 405, kind: "placement.undefined_code",
 			says: "The method PATCH is not allowed for this resource. \n\n The method specified is not allowed for this resource."},
 		{service: "placement", method: "POST", path: "resource_providers", body: `{`, status: 400, kind: "placement.undefined_code",
@@ -135,22 +158,32 @@ func testErrors(t *testing.T, s *suite) {
 		{service: "placement", method: "POST", path: "resource_providers", body: `{}`, status: 400, kind: "placement.undefined_code",
 			says: "JSON does not validate: 'name' is a required property"},
 
-		{service: "image", method: "GET", path: "images/" + nobody, status: 404, says: "No image found with ID " + nobody + "<br /><br />\n\n\n"},
+		{service: "image", method: "GET", path: "images/" + nobody, status: 404,
+			says: "No image found with ID " + nobody + "<br /><br />\n\n\n"},
 		{service: "image", method: "GET", path: "nothing", status: 404, says: "The resource could not be found.<br /><br />\n\n\n"},
-		{service: "image", method: "PATCH", path: "images", body: `{}`, status: 405, says: "The method PATCH is not allowed for this resource. <br /><br />\n"},
-		{service: "image", method: "POST", path: "images", body: `{`, status: 400, says: "Malformed JSON in request body.<br /><br />\n\n\n"},
-		{service: "image", method: "POST", path: "images", body: object{"name": s.prefix + "no", "visibility": "public"}, user: true, status: 403,
-			says: "You are not authorized to complete publicize_image action.<br /><br />\n\n\n"},
+		{service: "image", method: "PATCH", path: "images", body: `{}`, status: 405,
+			says: "The method PATCH is not allowed for this resource. <br /><br />\n"},
+		{service: "image", method: "POST", path: "images", body: `{`, status: 400,
+			says: "Malformed JSON in request body.<br /><br />\n\n\n"},
+		{service: "image", method: "POST", path: "images", body: object{"name": s.prefix + "no", "visibility": "public"}, user: true,
+			status: 403,
+			says:   "You are not authorized to complete publicize_image action.<br /><br />\n\n\n"},
 
-		{service: "network", method: "GET", path: "networks/" + nobody, status: 404, kind: "NetworkNotFound", says: "Network " + nobody + " could not be found."},
-		{service: "network", method: "GET", path: "ports/" + nobody, status: 404, kind: "PortNotFound", says: "Port " + nobody + " could not be found."},
-		{service: "network", method: "DELETE", path: "ports/" + nobody, status: 404, kind: "PortNotFound", says: "Port " + nobody + " could not be found."},
+		{service: "network", method: "GET", path: "networks/" + nobody, status: 404, kind: "NetworkNotFound",
+			says: "Network " + nobody + " could not be found."},
+		{service: "network", method: "GET", path: "ports/" + nobody, status: 404, kind: "PortNotFound",
+			says: "Port " + nobody + " could not be found."},
+		{service: "network", method: "DELETE", path: "ports/" + nobody, status: 404, kind: "PortNotFound",
+			says: "Port " + nobody + " could not be found."},
 		{service: "network", method: "GET", path: "nothing", status: 404, kind: "HTTPNotFound", says: "The resource could not be found."},
 		{service: "network", method: "PATCH", path: "networks", body: `{}`, status: 405, kind: "HTTPMethodNotAllowed",
 			says: "The server could not comply with the request since it is either malformed or otherwise incorrect."},
-		{service: "network", method: "POST", path: "networks", body: `{`, status: 400, kind: "HTTPBadRequest", says: "Body contains invalid data"},
-		{service: "network", method: "POST", path: "networks", body: `{}`, status: 400, kind: "HTTPBadRequest", says: "Unable to find 'network' in request body"},
-		{service: "network", method: "POST", path: "networks", body: object{"network": object{"name": s.prefix + "no", "shared": true}}, user: true, status: 403, kind: "PolicyNotAuthorized",
+		{service: "network", method: "POST", path: "networks", body: `{`, status: 400, kind: "HTTPBadRequest",
+			says: "Body contains invalid data"},
+		{service: "network", method: "POST", path: "networks", body: `{}`, status: 400, kind: "HTTPBadRequest",
+			says: "Unable to find 'network' in request body"},
+		{service: "network", method: "POST", path: "networks", body: object{"network": object{"name": s.prefix + "no", "shared": true}}, user: true,
+			status: 403, kind: "PolicyNotAuthorized",
 			says: "is disallowed by policy"},
 	} {
 		name := fmt.Sprintf("%s %d %s %s", test.service, test.status, test.method, test.path)

@@ -13,7 +13,9 @@ import (
 func testImages(t *testing.T, s *suite) {
 	var ids []string
 	for _, name := range []string{"image-a", "image-b", "image-c"} {
-		i, err := images.Create(t.Context(), s.user.image, images.CreateOpts{Name: s.prefix + name, DiskFormat: "raw", ContainerFormat: "bare", Tags: []string{s.prefix + "tag"}}).Extract()
+		i, err := images.Create(t.Context(), s.user.image, images.CreateOpts{
+			Name: s.prefix + name, DiskFormat: "raw", ContainerFormat: "bare", Tags: []string{s.prefix + "tag"},
+		}).Extract()
 		require.NoError(t, err)
 		cleanup(t, "image "+i.Name, func(ctx context.Context) error { return images.Delete(ctx, s.user.image, i.ID).ExtractErr() })
 		require.Equal(t, images.ImageStatusQueued, i.Status)
@@ -38,7 +40,8 @@ func testImages(t *testing.T, s *suite) {
 	for query, says := range map[string]string{
 		"limit=x":          "limit param must be an integer",
 		"marker=" + nobody: "No image found with ID " + nobody,
-		"sort=nosuch:asc":  "Invalid sort key: nosuch. It must be one of the following: name, status, container_format, disk_format, size, id, created_at, updated_at.",
+		"sort=nosuch:asc": "Invalid sort key: nosuch. It must be one of the following: name, status, " +
+			"container_format, disk_format, size, id, created_at, updated_at.",
 	} {
 		a := s.user.ask(t, s.user.image, "GET", "images?"+query, nil)
 		require.Equal(t, http.StatusBadRequest, a.status, a.body)

@@ -76,7 +76,8 @@ func (s *suite) oneLife(t *testing.T) {
 		require.Equal(t, "Cannot '"+name+"' instance "+id+" while it is in "+state, a.text(t, "conflictingRequest", "message"))
 		require.EqualValues(t, http.StatusConflict, a.at(t, "conflictingRequest", "code"))
 	}
-	start, stop, soft, hard := object{"os-start": nil}, object{"os-stop": nil}, object{"reboot": object{"type": "SOFT"}}, object{"reboot": object{"type": "HARD"}}
+	start, stop := object{"os-start": nil}, object{"os-stop": nil}
+	soft, hard := object{"reboot": object{"type": "SOFT"}}, object{"reboot": object{"type": "HARD"}}
 	rebuild := object{"rebuild": object{"imageRef": s.imageID}}
 
 	wrong(start, "start", "vm_state active")
@@ -107,7 +108,8 @@ func (s *suite) oneLife(t *testing.T) {
 			status int
 			says   string
 		}{
-			`{"reboot":{"type":"x"}}`:    {400, "Invalid input for field/attribute type. Value: x. 'x' is not one of ['HARD', 'Hard', 'hard', 'SOFT', 'Soft', 'soft']"},
+			`{"reboot":{"type":"x"}}`: {400, "Invalid input for field/attribute type. Value: x. " +
+				"'x' is not one of ['HARD', 'Hard', 'hard', 'SOFT', 'Soft', 'soft']"},
 			`{"nosuch":null}`:            {400, "There is no such action: nosuch"},
 			`{}`:                         {400, "Malformed request body"},
 			`{"os-stop":0,"os-start":0}`: {400, "Malformed request body"},
@@ -118,7 +120,9 @@ func (s *suite) oneLife(t *testing.T) {
 			require.Equal(t, test.status, a.status, "%s: %s", body, a.body)
 			require.Equal(t, test.says, a.text(t, "badRequest", "message"), body)
 		}
-		for _, action := range []object{{"os-migrateLive": object{"host": nil, "block_migration": "auto"}}, {"evacuate": object{}}, {"os-resetState": object{"state": "error"}}} {
+		for _, action := range []object{
+			{"os-migrateLive": object{"host": nil, "block_migration": "auto"}}, {"evacuate": object{}}, {"os-resetState": object{"state": "error"}},
+		} {
 			a := who.act(t, id, action)
 			require.Equal(t, http.StatusForbidden, a.status, "%v: %s", action, a.body)
 			require.Regexp(t, "^Policy doesn't allow os_compute_api:.* to be performed.$", a.text(t, "forbidden", "message"))

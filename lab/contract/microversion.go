@@ -16,6 +16,12 @@ const (
 
 func testMicroversions(t *testing.T, s *suite) {
 	api := s.admin.compute
+	unsupported := func(version string) string {
+		return "Version " + version + " is not supported by the API. Minimum is 2.1 and maximum is 2.93."
+	}
+	malformed := func(version string) string {
+		return "API Version String " + version + " is of invalid format. Must be of format MajorNum.MinorNum."
+	}
 	t.Run("negotiation", func(t *testing.T) {
 		for name, test := range map[string]struct {
 			headers []string
@@ -29,13 +35,13 @@ func testMicroversions(t *testing.T, s *suite) {
 			"latest":          {[]string{versionHeader + ": compute latest"}, 200, "2.93", ""},
 			"another service": {[]string{versionHeader + ": volume 3.1"}, 200, "2.1", ""},
 			"older header":    {[]string{versionHeader, olderHeader + ": 2.50"}, 200, "2.50", ""},
-			"too new":         {[]string{versionHeader + ": compute 2.94"}, 406, "2.94", "Version 2.94 is not supported by the API. Minimum is 2.1 and maximum is 2.93."},
-			"too old":         {[]string{versionHeader + ": compute 2.0"}, 406, "2.0", "Version 2.0 is not supported by the API. Minimum is 2.1 and maximum is 2.93."},
-			"another major":   {[]string{versionHeader + ": compute 3.0"}, 406, "3.0", "Version 3.0 is not supported by the API. Minimum is 2.1 and maximum is 2.93."},
-			"older, too new":  {[]string{versionHeader, olderHeader + ": 9.9"}, 406, "9.9", "Version 9.9 is not supported by the API. Minimum is 2.1 and maximum is 2.93."},
-			"leading zero":    {[]string{versionHeader + ": compute 2.01"}, 400, "", "API Version String 2.01 is of invalid format. Must be of format MajorNum.MinorNum."},
-			"a word":          {[]string{versionHeader + ": compute x"}, 400, "", "API Version String x is of invalid format. Must be of format MajorNum.MinorNum."},
-			"no minor":        {[]string{versionHeader + ": compute 2."}, 400, "", "API Version String 2. is of invalid format. Must be of format MajorNum.MinorNum."},
+			"too new":         {[]string{versionHeader + ": compute 2.94"}, 406, "2.94", unsupported("2.94")},
+			"too old":         {[]string{versionHeader + ": compute 2.0"}, 406, "2.0", unsupported("2.0")},
+			"another major":   {[]string{versionHeader + ": compute 3.0"}, 406, "3.0", unsupported("3.0")},
+			"older, too new":  {[]string{versionHeader, olderHeader + ": 9.9"}, 406, "9.9", unsupported("9.9")},
+			"leading zero":    {[]string{versionHeader + ": compute 2.01"}, 400, "", malformed("2.01")},
+			"a word":          {[]string{versionHeader + ": compute x"}, 400, "", malformed("x")},
+			"no minor":        {[]string{versionHeader + ": compute 2."}, 400, "", malformed("2.")},
 		} {
 			t.Run(name, func(t *testing.T) {
 				a := s.admin.ask(t, api, "GET", "flavors", nil, test.headers...)
@@ -71,7 +77,9 @@ func testMicroversions(t *testing.T, s *suite) {
 			fields        []string
 			admin         bool // administrators see it
 		}{
-			{"2.3", "2.1", []string{"OS-EXT-SRV-ATTR:hostname", "OS-EXT-SRV-ATTR:root_device_name", "OS-EXT-SRV-ATTR:user_data", "OS-EXT-SRV-ATTR:reservation_id"}, true},
+			{"2.3", "2.1", []string{
+				"OS-EXT-SRV-ATTR:hostname", "OS-EXT-SRV-ATTR:root_device_name", "OS-EXT-SRV-ATTR:user_data", "OS-EXT-SRV-ATTR:reservation_id",
+			}, true},
 			{"2.9", "2.8", []string{"locked"}, false},
 			{"2.16", "2.15", []string{"host_status"}, true},
 			{"2.19", "2.18", []string{"description"}, false},
@@ -108,7 +116,9 @@ func testMicroversions(t *testing.T, s *suite) {
 	})
 	t.Run("creating", func(t *testing.T) {
 		order := func(field string, value any) object {
-			return object{"server": object{"name": s.prefix + "no", "flavorRef": s.flavor.ID, "imageRef": s.imageID, "networks": "none", field: value}}
+			return object{"server": object{
+				"name": s.prefix + "no", "flavorRef": s.flavor.ID, "imageRef": s.imageID, "networks": "none", field: value,
+			}}
 		}
 		for field, test := range map[string]struct {
 			before string

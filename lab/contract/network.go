@@ -106,9 +106,12 @@ func testNetwork(t *testing.T, s *suite) {
 		p, err := ports.Update(t.Context(), api, ids[0], ports.UpdateOpts{Name: new(s.prefix + "port-d")}).Extract()
 		require.NoError(t, err)
 		require.Equal(t, s.prefix+"port-d", p.Name)
-		twice := refused(t, ports.Create(t.Context(), api, ports.CreateOpts{NetworkID: s.networkID, FixedIPs: []ports.IP{{IPAddress: p.FixedIPs[0].IPAddress}}}).Err, http.StatusConflict)
+		at := func(address string) error {
+			return ports.Create(t.Context(), api, ports.CreateOpts{NetworkID: s.networkID, FixedIPs: []ports.IP{{IPAddress: address}}}).Err
+		}
+		twice := refused(t, at(p.FixedIPs[0].IPAddress), http.StatusConflict)
 		require.Equal(t, "IpAddressAlreadyAllocated", twice.text(t, "NeutronError", "type"))
-		outside := refused(t, ports.Create(t.Context(), api, ports.CreateOpts{NetworkID: s.networkID, FixedIPs: []ports.IP{{IPAddress: "192.0.2.1"}}}).Err, http.StatusBadRequest)
+		outside := refused(t, at("192.0.2.1"), http.StatusBadRequest) // of TEST-NET-1, RFC 5737
 		require.Equal(t, "InvalidIpForNetwork", outside.text(t, "NeutronError", "type"))
 	})
 	t.Run("agents", func(t *testing.T) {

@@ -54,6 +54,9 @@ func (n notification) server(t *testing.T, versioned bool) string {
 	return payload.ID
 }
 
+// exchange is nova.conf's control_exchange.
+const exchange = "nova"
+
 // testNotifications: a server's life as Nova tells it, in both forms, to a queue of the test's own.
 func testNotifications(t *testing.T, s *suite) {
 	connection, err := amqp.Dial(s.Can.NotificationURL)
@@ -63,10 +66,15 @@ func testNotifications(t *testing.T, s *suite) {
 	t.Cleanup(func() { _ = connection.Close() })
 	channel, err := connection.Channel()
 	require.NoError(t, err)
+	// Who listens declares what it listens to, as oslo.messaging does; one that exists with other attributes will do.
+	if err := channel.ExchangeDeclare(exchange, amqp.ExchangeTopic, false, false, false, false, nil); err != nil {
+		channel, err = connection.Channel() // the error has closed it
+		require.NoError(t, err)
+	}
 	queue, err := channel.QueueDeclare("", false, true, true, false, nil) // exclusive: it goes with the connection
 	require.NoError(t, err)
 	for _, key := range []string{"notifications.*", "versioned_notifications.*"} {
-		require.NoError(t, channel.QueueBind(queue.Name, key, "nova", false, nil))
+		require.NoError(t, channel.QueueBind(queue.Name, key, exchange, false, nil))
 	}
 	messages, err := channel.Consume(queue.Name, "", true, true, false, false, nil)
 	require.NoError(t, err)

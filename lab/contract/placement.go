@@ -140,9 +140,11 @@ func testPlacement(t *testing.T, s *suite) {
 		consumer := s.consumer(t)
 		require.NoError(t, p.allocate(t, consumer, nil, map[string]int{"VCPU": 1}))
 		require.Equal(t, 3, p.generation(t), "an allocation is a change too")
-		conflict(t, p.allocate(t, consumer, nil, map[string]int{"VCPU": 2}), concurrentUpdate, "consumer generation conflict - expected 1 but got None")
+		conflict(t, p.allocate(t, consumer, nil, map[string]int{"VCPU": 2}), concurrentUpdate,
+			"consumer generation conflict - expected 1 but got None")
 		wrong, right := 2, 1
-		conflict(t, p.allocate(t, consumer, &wrong, map[string]int{"VCPU": 2}), concurrentUpdate, "consumer generation conflict - expected 1 but got 2")
+		conflict(t, p.allocate(t, consumer, &wrong, map[string]int{"VCPU": 2}), concurrentUpdate,
+			"consumer generation conflict - expected 1 but got 2")
 		require.NoError(t, p.allocate(t, consumer, &right, map[string]int{"VCPU": 2}))
 		got, err := allocations.Get(t.Context(), api, consumer).Extract()
 		require.NoError(t, err)
@@ -185,7 +187,8 @@ func testPlacement(t *testing.T, s *suite) {
 			status int
 			says   string
 		}{
-			{"DISK_GB", object{"resource_provider_generation": 1, "total": 5}, 400, "No inventory record with resource class for resource provider " + p.id + ": No inventory of class DISK_GB found."},
+			{"DISK_GB", object{"resource_provider_generation": 1, "total": 5}, 400,
+				"No inventory record with resource class for resource provider " + p.id + ": No inventory of class DISK_GB found."},
 			{"NOSUCH", object{"resource_provider_generation": 1, "total": 5}, 404, "No such resource class NOSUCH."},
 			{"VCPU", object{"resource_provider_generation": 1, "total": 5, "reserved": 6}, 400, "The reserved value is greater than total."},
 			{"VCPU", object{"resource_provider_generation": 1, "total": 0}, 400, "JSON does not validate: 0 is less than the minimum of 1"},
@@ -251,18 +254,23 @@ func testPlacement(t *testing.T, s *suite) {
 		require.Equal(t, http.StatusNoContent, s.admin.ask(t, api, "PUT", "traits/"+name, nil).status, "it is there")
 		refused(t, traits.Get(t.Context(), api, "CUSTOM_CONTRACT_NONE").ExtractErr(), http.StatusNotFound)
 		bad := refused(t, traits.Create(t.Context(), api, "CONTRACT").ExtractErr(), http.StatusBadRequest)
-		require.Contains(t, bad.text(t, "errors", 0, "detail"), `The trait is invalid. A valid trait must be no longer than 255 characters, start with the prefix "CUSTOM_"`)
+		require.Contains(t, bad.text(t, "errors", 0, "detail"),
+			`The trait is invalid. A valid trait must be no longer than 255 characters, start with the prefix "CUSTOM_"`)
 		cleanup(t, "traits of "+p.name, func(ctx context.Context) error { return resourceproviders.DeleteTraits(ctx, api, p.id).ExtractErr() })
-		set, err := resourceproviders.UpdateTraits(t.Context(), api, p.id, resourceproviders.UpdateTraitsOpts{ResourceProviderGeneration: 1, Traits: []string{name}}).Extract()
+		update := func(generation int, traits ...string) resourceproviders.GetTraitsResult {
+			return resourceproviders.UpdateTraits(t.Context(), api, p.id,
+				resourceproviders.UpdateTraitsOpts{ResourceProviderGeneration: generation, Traits: append([]string{}, traits...)})
+		}
+		set, err := update(1, name).Extract()
 		require.NoError(t, err)
 		require.Equal(t, []string{name}, set.Traits)
 		require.Equal(t, 2, set.ResourceProviderGeneration)
-		conflict(t, resourceproviders.UpdateTraits(t.Context(), api, p.id, resourceproviders.UpdateTraitsOpts{ResourceProviderGeneration: 1, Traits: []string{}}).Err,
-			concurrentUpdate, "Resource provider's generation already changed. Please update the generation and try again.")
-		unknown := refused(t, resourceproviders.UpdateTraits(t.Context(), api, p.id,
-			resourceproviders.UpdateTraitsOpts{ResourceProviderGeneration: 2, Traits: []string{"CUSTOM_CONTRACT_NONE"}}).Err, http.StatusBadRequest)
+		conflict(t, update(1).Err, concurrentUpdate,
+			"Resource provider's generation already changed. Please update the generation and try again.")
+		unknown := refused(t, update(2, "CUSTOM_CONTRACT_NONE").Err, http.StatusBadRequest)
 		require.Contains(t, unknown.text(t, "errors", 0, "detail"), "No such trait CUSTOM_CONTRACT_NONE")
-		conflict(t, traits.Delete(t.Context(), api, name).ExtractErr(), "placement.undefined_code", "The trait "+name+" is in use by a resource provider.")
+		conflict(t, traits.Delete(t.Context(), api, name).ExtractErr(), "placement.undefined_code",
+			"The trait "+name+" is in use by a resource provider.")
 		for required, found := range map[string]int{name: 1, "!" + name: 0} {
 			a := s.admin.ask(t, api, "GET", "allocation_candidates?resources=MEMORY_MB:1&in_tree="+p.id+"&required="+required, nil)
 			require.Equal(t, http.StatusOK, a.status, a.body)

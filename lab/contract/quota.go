@@ -17,7 +17,9 @@ func testQuotas(t *testing.T, s *suite) {
 	who := login(t, s.Cloud, in(s.Admin, project))
 	set := func(t *testing.T, instances, cores, ram int) {
 		t.Helper()
-		q, err := quotasets.Update(t.Context(), s.home.compute, project, quotasets.UpdateOpts{Instances: &instances, Cores: &cores, RAM: &ram}).Extract()
+		q, err := quotasets.Update(t.Context(), s.home.compute, project, quotasets.UpdateOpts{
+			Instances: &instances, Cores: &cores, RAM: &ram,
+		}).Extract()
 		require.NoError(t, err)
 		require.Equal(t, []int{instances, cores, ram}, []int{q.Instances, q.Cores, q.RAM})
 	}
@@ -53,7 +55,8 @@ func testQuotas(t *testing.T, s *suite) {
 	}{
 		{"instances", 1, -1, -1, 1, "Quota exceeded for instances: Requested 1, but already used 1 of 1 instances"},
 		{"several at once", 2, -1, -1, 2, "Quota exceeded for instances: Requested 2, but already used 1 of 2 instances"},
-		{"cores", -1, 2*cores - 1, -1, 1, "Quota exceeded for cores: Requested " + n(cores) + ", but already used " + n(cores) + " of " + n(2*cores-1) + " cores"},
+		{"cores", -1, 2*cores - 1, -1, 1,
+			"Quota exceeded for cores: Requested " + n(cores) + ", but already used " + n(cores) + " of " + n(2*cores-1) + " cores"},
 		{"ram", -1, -1, 2*ram - 1, 1, "Quota exceeded for ram: Requested " + n(ram) + ", but already used " + n(ram) + " of " + n(2*ram-1) + " ram"},
 		{"all", 1, cores, ram, 1, "Quota exceeded for cores, instances, ram: Requested " + n(cores) + ", 1, " + n(ram) + ", but already used " +
 			n(cores) + ", 1, " + n(ram) + " of " + n(cores) + ", 1, " + n(ram) + " cores, instances, ram"},
@@ -77,12 +80,14 @@ func testQuotas(t *testing.T, s *suite) {
 	t.Run("below use", func(t *testing.T) {
 		one := 0
 		a := refused(t, quotasets.Update(t.Context(), s.home.compute, project, quotasets.UpdateOpts{Instances: &one}).Err, http.StatusBadRequest)
-		require.Contains(t, a.text(t, "badRequest", "message"), "Quota limit 0 for instances must be greater than or equal to already used and reserved")
+		require.Contains(t, a.text(t, "badRequest", "message"),
+			"Quota limit 0 for instances must be greater than or equal to already used and reserved")
 		require.NoError(t, quotasets.Update(t.Context(), s.home.compute, project, quotasets.UpdateOpts{Instances: &one, Force: true}).Err)
 	})
 	t.Run("of an ordinary user", func(t *testing.T) {
 		many := 1000
-		a := refused(t, quotasets.Update(t.Context(), s.user.compute, s.user.projectID, quotasets.UpdateOpts{Instances: &many}).Err, http.StatusForbidden)
+		err := quotasets.Update(t.Context(), s.user.compute, s.user.projectID, quotasets.UpdateOpts{Instances: &many}).Err
+		a := refused(t, err, http.StatusForbidden)
 		require.Equal(t, "Policy doesn't allow os_compute_api:os-quota-sets:update to be performed.", a.text(t, "forbidden", "message"))
 		require.NoError(t, quotasets.Get(t.Context(), s.user.compute, s.user.projectID).Err)
 	})

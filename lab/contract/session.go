@@ -27,7 +27,8 @@ func login(t *testing.T, c Cloud, auth gophercloud.AuthOptions) *session {
 	provider, err := openstack.AuthenticatedClient(t.Context(), auth)
 	require.NoError(t, err)
 	s := &session{auth: auth}
-	for client, make := range map[**gophercloud.ServiceClient]func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error){
+	type maker func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error)
+	for client, make := range map[**gophercloud.ServiceClient]maker{
 		&s.identity: openstack.NewIdentityV3, &s.compute: openstack.NewComputeV2, &s.placement: openstack.NewPlacementV1,
 		&s.image: openstack.NewImageV2, &s.network: openstack.NewNetworkV2,
 	} {

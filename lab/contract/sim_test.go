@@ -2,6 +2,7 @@ package contract_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/stretchr/testify/require"
@@ -28,7 +29,8 @@ func TestSim(t *testing.T) {
 		}
 	}
 	contract.Run(t, contract.Cloud{
-		Admin: lab.Admin(), User: person("agent0001"), Region: sim.Region,
+		BuildTimeout: 10 * time.Second,
+		Admin:        lab.Admin(), User: person("agent0001"), Region: sim.Region,
 		Flavor: "desktop.small", Image: "desktop", Network: "desktops", Hosts: []string{"compute01", "compute02", "compute03", "compute04"},
 		Can: contract.Abilities{
 			ConsoleHost: "compute01",

@@ -43,7 +43,9 @@ func begin(t *testing.T, c Cloud) *suite {
 	s.memberID = s.role(t, "member")
 	project := s.project(t, "project")
 	unlimited := -1
-	_, err := quotasets.Update(t.Context(), s.home.compute, project, quotasets.UpdateOpts{Instances: &unlimited, Cores: &unlimited, RAM: &unlimited}).Extract()
+	_, err := quotasets.Update(t.Context(), s.home.compute, project, quotasets.UpdateOpts{
+		Instances: &unlimited, Cores: &unlimited, RAM: &unlimited,
+	}).Extract()
 	require.NoError(t, err)
 	s.grant(t, project, person.userID, "member")
 	s.admin, s.user = login(t, c, in(c.Admin, project)), login(t, c, in(c.User, project))
