@@ -185,7 +185,7 @@ func (n *Nova) run(ctx context.Context, s *server) error {
 		return nil // its desktop is shut down next
 	}
 	s.console, s.fault = &console, nil
-	if s.launched.IsZero() {
+	if s.launched.IsZero() || s.task == rebuildingSpawning {
 		s.launched = n.config.Now()
 	}
 	n.enter(s, active, "")

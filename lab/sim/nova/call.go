@@ -164,6 +164,13 @@ func writeFault(w http.ResponseWriter, status int, message string) {
 	service.WriteJSON(w, status, map[string]any{name: body})
 }
 
+// noRoute answers what there is no path or method for, which never gets to Nova's own form.
+func (n *Nova) noRoute(w http.ResponseWriter, _ *http.Request, _ int, _ string) {
+	service.WriteJSON(w, http.StatusNotFound, map[string]string{
+		"message": "The resource could not be found.<br /><br />\n\n\n", "code": "404 Not Found", "title": "Not Found",
+	})
+}
+
 // Fail answers in Nova's form.
 func (n *Nova) Fail(w http.ResponseWriter, _ *http.Request, status int, message string) {
 	writeFault(w, status, message)

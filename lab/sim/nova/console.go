@@ -60,11 +60,7 @@ func (n *Nova) createConsole(c *call) {
 		return
 	}
 	asked := body.Console
-	if consoleProtocols[asked.Type] != asked.Protocol {
-		c.fail(http.StatusBadRequest, "Invalid console type "+asked.Type)
-		return
-	}
-	if url, ok := n.console(c, asked.Type); ok {
+	if url, ok := n.console(c, asked.Protocol, asked.Type); ok {
 		c.answer(http.StatusOK, map[string]any{"remote_console": map[string]string{
 			"protocol": asked.Protocol, "type": asked.Type, "url": url,
 		}})
@@ -76,13 +72,13 @@ func (n *Nova) getSPICEConsole(c *call, arguments rawJSON) {
 	if !c.passes("os-getSPICEConsole", arguments, object([]string{"type"}, property{"type", oneOf(spiceHTML5)}), &asked) {
 		return
 	}
-	if url, ok := n.console(c, asked.Type); ok {
+	if url, ok := n.console(c, "spice", asked.Type); ok {
 		c.answer(http.StatusOK, map[string]any{"console": map[string]string{"type": asked.Type, "url": url}})
 	}
 }
 
 // console makes a token for a server's console, and returns the URL with it.
-func (n *Nova) console(c *call, kind string) (url string, ok bool) {
+func (n *Nova) console(c *call, protocol, kind string) (url string, ok bool) {
 	n.mu.RLock()
 	s := n.find(c)
 	if s == nil {
@@ -100,12 +96,15 @@ func (n *Nova) console(c *call, kind string) (url string, ok bool) {
 		c.fail(http.StatusConflict, "Instance "+s.id+" is not ready")
 		return "", false
 	case task == deletingTask || task == migrating:
-		s.conflict(c, "get_"+consoleProtocols[kind]+"_console", "task_state "+task)
+		s.conflict(c, "get_"+protocol+"_console", "task_state "+task)
 		return "", false
 	case c.failed(n.ask(c, h)):
 		return "", false
-	case kind != spiceHTML5 && kind != spiceDirect:
+	case protocol != "spice": // only SPICE is enabled on the hosts
 		c.fail(http.StatusBadRequest, "Unavailable console type "+kind+".")
+		return "", false
+	case kind != spiceHTML5 && kind != spiceDirect:
+		c.fail(http.StatusBadRequest, "Invalid console type "+kind)
 		return "", false
 	case !runs(state):
 		c.fail(http.StatusConflict, "Instance "+s.id+" is not ready")
@@ -127,11 +126,6 @@ func (n *Nova) console(c *call, kind string) (url string, ok bool) {
 		base = directProxy
 	}
 	return base + "?token=" + token, true
-}
-
-// consoleProtocols are those of the types of consoles.
-var consoleProtocols = map[string]string{
-	"novnc": "vnc", "xvpvnc": "vnc", "serial": "serial", "rdp-html5": "rdp", "webmks": "mks", spiceHTML5: "spice", spiceDirect: "spice",
 }
 
 // runs tells whether a server in this state has a SPICE server.

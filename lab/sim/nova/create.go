@@ -61,9 +61,9 @@ func (c *call) createBody() check {
 		property{"os:scheduler_hints", anything}, property{"OS-SCH-HNT:scheduler_hints", anything})
 }
 
-// imageRef may be a URL that ends in an image's id, as those of old clients are.
+// imageRef may be empty only for servers that boot from volumes.
 func imageRef(raw rawJSON) *flaw {
-	if kindOf(raw) != "string" {
+	if kindOf(raw) != "string" || stringOf(raw) != "" && uuidFormat(raw) != nil {
 		return &flaw{message: python(raw) + " is not valid under any of the given schemas"}
 	}
 	return nil
@@ -131,7 +131,7 @@ func (n *Nova) createServer(c *call) {
 // createFields are those of a server to create that count here.
 type createFields struct {
 	Name        string
-	Image       string  `json:"imageRef"`
+	Image       *string `json:"imageRef"`
 	Flavor      rawJSON `json:"flavorRef"`
 	Password    *string `json:"adminPass"`
 	Metadata    map[string]string
@@ -182,9 +182,10 @@ func (n *Nova) readOrder(c *call, asked *createFields) (*order, error) {
 	if len(asked.Devices) > 0 || len(asked.DevicesV2) > 0 {
 		return nil, badRequest("Block Device Mapping is Invalid: this cloud has no volumes.")
 	}
-	if o.image = lastPart(asked.Image); o.image == "" {
-		return nil, badRequest("Invalid imageRef provided.")
+	if asked.Image == nil || *asked.Image == "" {
+		return nil, badRequest("Missing imageRef attribute")
 	}
+	o.image = *asked.Image
 	if o.networks, err = n.readNetworks(c, asked.Networks); err != nil {
 		return nil, err
 	}

@@ -97,13 +97,13 @@ func (n *Nova) evacuate(ctx context.Context, s *server, a *instanceAction, m *mi
 		return err
 	}
 	n.mu.Lock()
-	m.dest = to.Name
+	m.dest, m.found = to.Name, true
 	n.say(s, event{name: "rebuild.scheduled", versioned: "rebuild_scheduled", from: fromAPI, binary: "nova-conductor", host: controller})
 	n.mu.Unlock()
 	err = n.onHost(to, a, "compute_rebuild_instance", func(ctx context.Context, s *server) error {
 		n.config.Desktops.Shutdown(s.id) // the old host's
 		n.config.Neutron.Move(s.id, to.Name)
-		return n.rebuildOn(ctx, s, to)
+		return n.rebuildOn(ctx, s, a, to)
 	})(ctx, s)
 	n.mu.Lock()
 	defer n.mu.Unlock()

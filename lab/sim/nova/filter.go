@@ -57,19 +57,26 @@ func (n *Nova) filter(c *call, q url.Values) (*filter, error) {
 		since, ok := memberFilters[name]
 		return admin || ok && c.atLeast(since)
 	}
+	var odd []string
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		switch {
-		case c.atLeast(75) && !slices.Contains(queryNames, name):
-			return nil, badRequest("Additional properties are not allowed (" + pythonString(name) + " was unexpected)")
+		case c.atLeast(75) && !slices.Contains(queryNames, name) && !strings.HasPrefix(name, "_"):
+			odd = append(odd, pythonString(name))
 		case name == "metadata" && n.config.MetadataFilter:
 		case admin && (slices.Contains(joinedTables, name) || strings.HasPrefix(name, "_")):
 			return nil, badRequest("Invalid filter field: " + name + ".")
 		}
 	}
+	if len(odd) > 0 {
+		does := " does"
+		if len(odd) > 1 {
+			does = " do"
+		}
+		return nil, badRequest(strings.Join(odd, ", ") + does + " not match any of the regexes: '^_'")
+	}
 	if v := q.Get("all_tenants"); q.Has("all_tenants") {
 		if v != "" && !isTrue(v) && !isFalse(v) {
-			return nil, badRequest("Invalid input received: Unrecognized value " + pythonString(v) + ", acceptable values are: '0', 'f', 'false', " +
-				"'n', 'no', 'off', '1', 'on', 't', 'true', 'y', 'yes'")
+			return nil, unrecognized(v)
 		}
 		f.allProjects = !isFalse(v)
 	}
@@ -152,7 +159,7 @@ func (f *filter) addFilter(c *call, name string, values []string) error {
 	case "locked":
 		if c.atLeast(73) {
 			if !isTrue(value) && !isFalse(value) {
-				return badRequest("Invalid input received: Unrecognized value " + pythonString(value))
+				return unrecognized(value)
 			}
 			f.add(func(s *server) bool { return (s.lock != nil) == isTrue(value) })
 		}
@@ -254,6 +261,12 @@ func isTrue(s string) bool {
 
 func isFalse(s string) bool {
 	return slices.Contains([]string{"0", "f", "false", "off", "n", "no"}, strings.ToLower(strings.TrimSpace(s)))
+}
+
+// unrecognized is what they say to all else.
+func unrecognized(s string) error {
+	return badRequest("Unrecognized value " + pythonString(s) + ", acceptable values are: '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', " +
+		"'t', 'true', 'y', 'yes'")
 }
 
 func parseTime(s string) (time.Time, error) {

@@ -37,7 +37,9 @@ func (n *Nova) writeServers(c *call, path, policy string) {
 		if policy == "index" {
 			basic = append(basic, n.basic(s))
 		} else {
-			detail = append(detail, n.view(c, s))
+			v := n.view(c, s)
+			v.ServerGroups = nil // for one server at a time only
+			detail = append(detail, v)
 		}
 	}
 	n.mu.RUnlock()
@@ -148,7 +150,7 @@ func (c *call) sortOrder(q url.Values) ([]sortKey, error) {
 	}
 	for _, d := range directions {
 		if d != "asc" && d != "desc" {
-			return nil, badRequest("Invalid input received: Unknown sort direction, must be one of: asc, desc")
+			return nil, badRequest("Invalid input received: Unknown sort direction, must be 'desc' or 'asc'")
 		}
 	}
 	if len(directions) > max(1, len(keys)) {

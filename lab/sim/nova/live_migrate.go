@@ -60,6 +60,10 @@ func (n *Nova) liveMigrateAction(c *call, raw rawJSON) {
 		}
 		// Since 2.30 the scheduler looks at a host that was asked for, unless it is forced.
 		forced := dest != nil && (bool(asked.Force) || !c.atLeast(30))
+		task := "live_migrate_instance"
+		if !c.atLeast(34) {
+			task = "migrate_server"
+		}
 		n.become(s, s.state, migrating, fromAPI)
 		a := n.record(c, s, "live-migration")
 		m := n.newMigration(c, s, liveMigration, "")
@@ -67,7 +71,9 @@ func (n *Nova) liveMigrateAction(c *call, raw rawJSON) {
 			m.dest = name
 		}
 		s.migrations = append(s.migrations, m)
-		finished = n.begin(s, func(ctx context.Context, s *server) error { return n.liveMigrate(ctx, s, a, m, dest, forced, ready) })
+		finished = n.begin(s, func(ctx context.Context, s *server) error {
+			return n.liveMigrate(ctx, s, a, m, dest, forced, task, ready)
+		})
 		return true
 	}()
 	if !begun {
@@ -92,10 +98,16 @@ func (n *Nova) liveMigrateAction(c *call, raw rawJSON) {
 var errAborted = errors.New("the live migration was aborted")
 
 // liveMigrate is the conductor's part, and then that of the two hosts. What fails leaves the server where it is.
-func (n *Nova) liveMigrate(ctx context.Context, s *server, a *instanceAction, m *migration, dest *host, forced bool, ready chan<- error) error {
+func (n *Nova) liveMigrate(ctx context.Context, s *server, a *instanceAction, m *migration, dest *host, forced bool, task string,
+	ready chan<- error) error {
 	from := s.host
-	end := n.startEvent(a, "conductor_live_migrate_instance", controller)
+	end := n.startEvent(a, "conductor_"+task, controller)
 	to, err := n.destination(ctx, s, m, from, dest, forced)
+	if err == nil {
+		destination := n.startEvent(a, "compute_check_can_live_migrate_destination", to.Name)
+		n.startEvent(a, "compute_check_can_live_migrate_source", from.Name)(nil)
+		destination(nil)
+	}
 	end(err)
 	ready <- err
 	if err != nil {
@@ -113,9 +125,8 @@ func (n *Nova) liveMigrate(ctx context.Context, s *server, a *instanceAction, m 
 		n.unmigrate(s, m, "error")
 		return err
 	}
-	end = n.startEvent(a, "compute_live_migration", from.Name)
+	n.startEvent(a, "compute_live_migration", from.Name)(nil) // it only begins
 	err = n.copyMemory(ctx, s, a, m, from, to)
-	end(err)
 	switch {
 	case errors.Is(err, errAborted):
 		n.unmigrate(s, m, "cancelled")
@@ -163,7 +174,7 @@ func (n *Nova) destination(ctx context.Context, s *server, m *migration, from, d
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	m.dest, s.zone = to.Name, n.zoneOf(to)
+	m.dest, m.found, s.zone = to.Name, true, n.zoneOf(to)
 	n.setMigration(m, "queued")
 	return to, nil
 }

@@ -21,6 +21,7 @@ type migration struct {
 	uuid          string
 	server        *server
 	source, dest  string // hosts' names; an empty destination is not known yet
+	found         bool   // there is a destination
 	kind, status  string
 	user, project string
 	created       time.Time
@@ -60,9 +61,12 @@ func (m *migration) goesOn() bool {
 
 func (m *migration) view(n *Nova, c *call) map[string]any {
 	v := map[string]any{
-		"id": m.id, "instance_uuid": m.server.id, "source_compute": m.source, "source_node": m.source, "dest_compute": textOrNull(m.dest),
-		"dest_node": textOrNull(m.dest), "dest_host": nil, "status": m.status, "old_instance_type_id": nil, "new_instance_type_id": nil,
+		"id": m.id, "instance_uuid": m.server.id, "source_compute": m.source, "source_node": nil, "dest_compute": textOrNull(m.dest),
+		"dest_node": nil, "dest_host": nil, "status": m.status, "old_instance_type_id": nil, "new_instance_type_id": nil,
 		"created_at": m.created.UTC().Format(microTime), "updated_at": microOrNull(m.updated),
+	}
+	if m.found {
+		v["source_node"], v["dest_node"] = m.source, m.dest
 	}
 	if m.kind == liveMigration {
 		v["old_instance_type_id"], v["new_instance_type_id"] = m.server.flavor.number, m.server.flavor.number

@@ -193,7 +193,7 @@ func (n *Nova) Route(req *http.Request) string { return n.router.Route(req) }
 func (n *Nova) ServeHTTP(w http.ResponseWriter, r *http.Request) { n.router.ServeHTTP(w, r) }
 
 func (n *Nova) routes() *service.Router {
-	r := service.NewRouter(n.Fail)
+	r := service.NewRouter(n.noRoute)
 	r.Handle("GET", "/{$}", n.listVersions)
 	r.Handle("GET", "/v2.1", n.showVersion)
 	r.Handle("GET", "/v2.1/{$}", n.showVersion)

@@ -77,7 +77,7 @@ func (n *Nova) rebuildServer(c *call, arguments rawJSON) {
 		n.say(s, event{name: "rebuild.scheduled", versioned: "rebuild_scheduled", from: fromAPI, binary: "nova-conductor", host: controller})
 		n.mu.Unlock()
 		return n.onHost(h, a, "compute_rebuild_instance", func(ctx context.Context, s *server) error {
-			return n.rebuildOn(ctx, s, h)
+			return n.rebuildOn(ctx, s, a, h)
 		})(ctx, s)
 	})
 	v := n.view(c, s)
@@ -91,12 +91,15 @@ func (n *Nova) rebuildServer(c *call, arguments rawJSON) {
 	if c.atLeast(57) {
 		v.UserData = nullText{}
 	}
+	if v.extendedView != nil {
+		v.extendedView.UserData = nil
+	}
 	c.w.Header().Set("Location", v.Links[0].Href)
 	c.answer(http.StatusAccepted, map[string]any{"server": v})
 }
 
 // rebuildOn builds a server anew on a host. One that was stopped is stopped again when it runs.
-func (n *Nova) rebuildOn(ctx context.Context, s *server, h *host) error {
+func (n *Nova) rebuildOn(ctx context.Context, s *server, a *instanceAction, h *host) error {
 	say := func(phase string, failure error) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -122,7 +125,10 @@ func (n *Nova) rebuildOn(ctx context.Context, s *server, h *host) error {
 	}
 	if wasStopped {
 		n.steps(s, poweringOff)
-		if err := n.around("power_off", n.halt)(ctx, s); err != nil {
+		end := n.startEvent(a, "compute_stop_instance", h.Name)
+		err := n.around("power_off", n.halt)(ctx, s)
+		end(err)
+		if err != nil {
 			return err
 		}
 	}

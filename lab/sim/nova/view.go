@@ -91,7 +91,7 @@ type extendedView struct {
 	Kernel      string  `json:"OS-EXT-SRV-ATTR:kernel_id"`
 	Ramdisk     string  `json:"OS-EXT-SRV-ATTR:ramdisk_id"`
 	Root        *string `json:"OS-EXT-SRV-ATTR:root_device_name"`
-	UserData    *string `json:"OS-EXT-SRV-ATTR:user_data"`
+	UserData    any     `json:"OS-EXT-SRV-ATTR:user_data,omitempty"`
 }
 
 type faultView struct {
@@ -184,7 +184,7 @@ func (n *Nova) view(c *call, s *server) *serverView {
 	if admin {
 		v.adminView = &adminView{hostName, s.instanceName(), hostName}
 		if c.atLeast(3) {
-			v.extendedView = &extendedView{Reservation: s.reservation, Launch: s.launchIndex}
+			v.extendedView = &extendedView{Reservation: s.reservation, Launch: s.launchIndex, UserData: nullText{}}
 			v.Hostname = s.hostname
 			if s.host != nil {
 				v.extendedView.Root = new("/dev/vda")
@@ -235,7 +235,7 @@ func hostID(project, host string) string {
 // hostStatus is get_instance_host_status of nova/compute/api.py. It is called with the lock held.
 func (n *Nova) hostStatus(s *server) string {
 	switch h := s.host; {
-	case h == nil:
+	case h == nil || s.state == deleted:
 		return ""
 	case h.service.forcedDown:
 		return "DOWN"
