@@ -103,7 +103,7 @@ func TestErrorForms(t *testing.T) {
 		"placement, no token":  {method: "GET", path: "/placement/resource_providers", status: 401, keys: "error title", message: "Unauthorized"},
 		"placement, no path":   {method: "GET", path: "/placement/nothing", token: admin, status: 404, keys: "errors"},
 
-		"glance, none":     {method: "GET", path: "/image/v2/images/x", token: ann, status: 404, keys: "message", message: "Failed to find image x"},
+		"glance, none":     {method: "GET", path: "/image/v2/images/x", token: ann, status: 404, keys: "message", message: "No image found with ID x"},
 		"glance, no token": {method: "GET", path: "/image/v2/images", status: 401, keys: "error title", message: "Unauthorized"},
 		"neutron, none":    {method: "GET", path: "/network/v2.0/networks/x", token: ann, status: 404, keys: "NeutronError type", message: "NetworkNotFound"},
 		"neutron, no path": {method: "GET", path: "/network/v2.0/nothing", token: ann, status: 404, keys: "NeutronError type", message: "HTTPNotFound"},
