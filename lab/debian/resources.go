@@ -27,8 +27,8 @@ import (
 
 // The names of what there is in the cloud; flavor, image and network as in the simulated lab.
 const (
-	FlavorName  = "desktop.small" // 1 VCPU, 64 MB
-	LinuxFlavor = "linux.small"   // 1 VCPU, 128 MB
+	FlavorName  = "desktop.small" // 1 VCPU, 64 MB, 1 GB of disk: Nova lets only administrators have servers with none
+	LinuxFlavor = "linux.small"   // 1 VCPU, 128 MB, 1 GB
 	ImageName   = "desktop"       // package guest's, for the node with libvirt
 	LinuxImage  = "linux"         // takes a DHCP lease, and memory as it is told
 	AnyImage    = "any"           // the same as desktop, for all compute nodes
@@ -100,7 +100,7 @@ func (l *Lab) makeFlavors(ctx context.Context) error {
 		return err
 	}
 	for name, ram := range map[string]int{FlavorName: 64, LinuxFlavor: 128} {
-		_, err := flavors.Create(ctx, compute, flavors.CreateOpts{ID: name, Name: name, RAM: ram, VCPUs: 1, Disk: gophercloud.IntToPointer(0)}).Extract()
+		_, err := flavors.Create(ctx, compute, flavors.CreateOpts{ID: name, Name: name, RAM: ram, VCPUs: 1, Disk: gophercloud.IntToPointer(1)}).Extract()
 		if !isConflict(err) {
 			return fmt.Errorf("making flavor %s: %w", name, err)
 		}
