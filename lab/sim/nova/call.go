@@ -200,18 +200,16 @@ func (n *Nova) authorized(first, last int, h func(*call)) http.HandlerFunc {
 				return
 			}
 			if !v.AtLeast(minVersion) || !n.maxVersion.AtLeast(v) {
+				setVersion(header, asked) // the one that there is not
 				c.fail(http.StatusNotAcceptable, "Version "+asked+" is not supported by the API. Minimum is "+minVersion.String()+
 					" and maximum is "+n.maxVersion.String()+".")
 				return
 			}
 			c.version = v
 		}
-		version := c.version.String()
-		header[versionHeaderKey] = []string{"compute " + version}
-		header[olderVersionHeaderKey] = []string{version}
-		header["Vary"] = []string{versionHeader, olderVersionHeader}
-		if caller.ProjectID == "" {
-			c.forbidden("servers") // a token without scope has no roles
+		setVersion(header, c.version.String())
+		if caller.ProjectID == "" && r.Method != http.MethodGet {
+			c.forbidden("servers") // a token without scope sees what is of no project: nothing
 			return
 		}
 		if !c.atLeast(first) || c.atLeast(last+1) {
@@ -220,6 +218,12 @@ func (n *Nova) authorized(first, last int, h func(*call)) http.HandlerFunc {
 		}
 		h(c)
 	}
+}
+
+func setVersion(header http.Header, version string) {
+	header[versionHeaderKey] = []string{"compute " + version}
+	header[olderVersionHeaderKey] = []string{version}
+	header["Vary"] = []string{versionHeader, olderVersionHeader}
 }
 
 // The keys of http.Header, canonical once and for all.
