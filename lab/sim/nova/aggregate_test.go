@@ -28,6 +28,9 @@ func TestAggregatesAndZones(t *testing.T) {
 	require.Contains(t, c.do(t, 200, "GET /servers/"+in, "").body, `"OS-EXT-AZ:availability_zone":"east"`)
 	require.Equal(t, "c", c.await(t, c.create(t, `,"availability_zone":"east:c"`), "ACTIVE").Host)
 	require.Equal(t, "c", c.await(t, c.create(t, `,"availability_zone":"east::c"`), "ACTIVE").Host)
+	require.Equal(t, "c", c.await(t, c.create(t, `,"availability_zone":"mars:c"`), "ACTIVE").Host, "the zone is the host's")
+	require.Equal(t, "No valid host was found. No such host - host: x node: None ",
+		c.await(t, c.create(t, `,"availability_zone":"nova:x"`), "ERROR").Fault)
 	require.Contains(t, []string{"a", "b"}, c.await(t, c.create(t, `,"availability_zone":"nova"`), "ACTIVE").Host)
 	require.Contains(t, c.ask(t, "ann", "2.93", "POST /servers", `{"server":{"name":"x","flavorRef":"small","imageRef":"`+image+
 		`","networks":"none","availability_zone":"east:c"}}`).message(t), "servers:create:forced_host")
@@ -64,11 +67,11 @@ func TestAggregatesAndZones(t *testing.T) {
 	}{
 		{"ann", "POST /os-aggregates", `{"aggregate":{"name":"x"}}`, 403, "Policy doesn't allow os_compute_api:os-aggregates:create to be performed."},
 		{"admin", "POST /os-aggregates", `{"aggregate":{"name":"ssd"}}`, 409, "Aggregate ssd already exists."},
-		{"admin", "POST /os-aggregates", `{"aggregate":{"name":"x","availability_zone":"a:b"}}`, 400, "The name must be: printable characters except :."},
+		{"admin", "POST /os-aggregates", `{"aggregate":{"name":"x","availability_zone":"a:b"}}`, 400, "'a:b' is not valid under any of the given schemas"},
 		{"admin", "GET /os-aggregates/x", "", 400, "Invalid input received: id must be an integer"},
 		{"admin", "GET /os-aggregates/7", "", 404, "Aggregate 7 could not be found."},
 		{"admin", "POST /os-aggregates/1/action", `{"add_host":{"host":"c"}}`, 409, "Aggregate 1 already has host c."},
-		{"admin", "POST /os-aggregates/1/action", `{"add_host":{"host":"x"}}`, 404, "Host 'x' is not mapped to any cell"},
+		{"admin", "POST /os-aggregates/1/action", `{"add_host":{"host":"x"}}`, 404, "Compute host x could not be found."},
 		{"admin", "POST /os-aggregates/1/action", `{"remove_host":{"host":"a"}}`, 404, "Cannot remove host a in aggregate 1"},
 		{"admin", "POST /os-aggregates/1/action", `{"set_metadata":{"metadata":{"availability_zone":"west"}}}`, 400, "One or more hosts contain instances in this zone"},
 		{"admin", "DELETE /os-aggregates/1", "", 400, "Cannot remove host from aggregate 1. Reason: Host aggregate is not empty."},

@@ -163,16 +163,16 @@ func (n *Nova) showConsoleToken(c *call) {
 		c.forbidden("os-console-auth-tokens")
 		return
 	}
-	if !c.atLeast(31) {
-		c.fail(http.StatusBadRequest, "The server could not comply with the request since it is either malformed or otherwise incorrect.")
-		return
-	}
 	n.mu.RLock()
 	t, ok := n.consoles.byToken[c.PathValue("token")]
 	ok = ok && n.config.Now().Before(t.expires)
 	n.mu.RUnlock()
-	if !ok {
+	switch {
+	case !ok:
 		c.fail(http.StatusNotFound, "Token not found")
+		return
+	case !c.atLeast(31): // those of RDP only, which there are none of
+		c.fail(http.StatusUnauthorized, "The requested console type details are not accessible")
 		return
 	}
 	v := map[string]any{

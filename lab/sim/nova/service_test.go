@@ -150,7 +150,7 @@ func TestHypervisors(t *testing.T) {
 	require.NotContains(t, c.do(t, 200, "GET /os-hypervisors?marker="+hostID("b"), "").body, hostID("b"))
 	require.Contains(t, c.ask(t, "admin", "2.52", "GET /os-hypervisors/b/servers", "").body, id)
 	require.Equal(t, 404, c.ask(t, "admin", "2.52", "GET /os-hypervisors/x/search", "").status)
-	require.Contains(t, c.do(t, 400, "GET /os-hypervisors?limit=1&hypervisor_hostname_pattern=a", "").message(t), "is not supported.")
+	require.Contains(t, c.do(t, 400, "GET /os-hypervisors?limit=1&hypervisor_hostname_pattern=a", "").message(t), "either malformed or otherwise incorrect.")
 	require.Contains(t, c.do(t, 400, "GET /os-hypervisors?with_servers=maybe", "").message(t), "Invalid input for query parameters with_servers. Value: maybe.")
 	require.Equal(t, "marker [x] not found", c.do(t, 400, "GET /os-hypervisors?marker=x", "").message(t))
 	require.Equal(t, "Policy doesn't allow os_compute_api:os-hypervisors:list-detail to be performed.",
