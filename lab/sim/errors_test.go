@@ -261,7 +261,7 @@ func TestConsoleTokensExpire(t *testing.T) {
 	_, console, ok := strings.Cut(a.field(t, "console", "url").(string), "?token=")
 	require.True(t, ok)
 	show := base(lab) + "/compute/v2.1/os-console-auth-tokens/" + console
-	require.Equal(t, 400, do(t, "GET", show, token, "", "OpenStack-API-Version: compute 2.30").status)
+	require.Equal(t, 401, do(t, "GET", show, token, "", "OpenStack-API-Version: compute 2.30").status)
 	require.Equal(t, 200, do(t, "GET", show, token, "", "OpenStack-API-Version: compute 2.31").status)
 	ahead.Store(int64(600 * time.Second))
 	require.Equal(t, 404, do(t, "GET", show, token, "", "OpenStack-API-Version: compute 2.31").status)

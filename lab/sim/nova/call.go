@@ -36,6 +36,9 @@ func (c *call) answer(status int, v any) { service.WriteJSON(c.w, status, v) }
 
 func (c *call) fail(status int, message string) { writeFault(c.w, status, message) }
 
+// malformed is what webob says where Nova says nothing of its own.
+const malformed = "The server could not comply with the request since it is either malformed or otherwise incorrect."
+
 func (c *call) notFound() { c.fail(http.StatusNotFound, "The resource could not be found.") }
 
 func (c *call) forbidden(policy string) {

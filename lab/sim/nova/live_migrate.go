@@ -80,15 +80,20 @@ func (n *Nova) liveMigrateAction(c *call, raw rawJSON) {
 		return
 	}
 	if !c.atLeast(34) {
+		var err error
 		select {
-		case err := <-ready:
-			if err != nil {
-				c.fail(http.StatusBadRequest, err.Error())
-				return
-			}
+		case err = <-ready:
 		case <-c.Context().Done():
 			return
-		case <-finished: // deleted before it began
+		case <-finished:
+			select {
+			case err = <-ready:
+			default: // the server was deleted before it began
+			}
+		}
+		if err != nil {
+			c.fail(http.StatusBadRequest, err.Error())
+			return
 		}
 	}
 	c.w.WriteHeader(http.StatusAccepted)
