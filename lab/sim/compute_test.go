@@ -143,7 +143,7 @@ func TestTwoNetworks(t *testing.T) {
 	require.Equal(t, 201, a.status)
 	second := a.field(t, "network", "id").(string)
 	require.Equal(t, 201, do(t, "POST", base(lab)+"/network/v2.0/subnets", token,
-		`{"subnet":{"network_id":"`+second+`","cidr":"10.9.0.0/24"}}`).status)
+		`{"subnet":{"network_id":"`+second+`","cidr":"10.9.0.0/24","ip_version":4}}`).status)
 	body := func(networks string) string {
 		return fmt.Sprintf(`{"server":{"name":"x","flavorRef":%q,"imageRef":%q,"networks":%s}}`,
 			lab.FlavorID("desktop.small"), lab.ImageID("desktop"), networks)

@@ -279,6 +279,7 @@ func TestStartRefuses(t *testing.T) {
 		"two images":       {sim.Config{Images: []sim.Image{{Name: "a"}, {Name: "a"}}}, "image a: there are two"},
 		"two hosts":        {sim.Config{Hosts: []sim.Host{{Name: "a"}, {Name: "a"}}}, "resource provider a: there are two"},
 		"a subnet":         {sim.Config{Networks: []sim.Network{{Name: "n"}}}, "network n: subnet"},
+		"a broker":         {sim.Config{NotificationURL: "http://guest:secret@127.0.0.1"}, "the broker's URL is not of the form"},
 		"a listen address": {sim.Config{Listen: "127.0.0.1:nothing"}, "starting the simulated cloud"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/deskstorm/deskstorm/lab/sim/glance"
 	"github.com/deskstorm/deskstorm/lab/sim/keystone"
 	"github.com/deskstorm/deskstorm/lab/sim/neutron"
+	"github.com/deskstorm/deskstorm/lab/sim/notify"
 	"github.com/deskstorm/deskstorm/lab/sim/nova"
 	"github.com/deskstorm/deskstorm/lab/sim/placement"
 	"github.com/deskstorm/deskstorm/lab/sim/service"
@@ -29,6 +30,8 @@ type Lab struct {
 	Placement *placement.Placement
 	Glance    *glance.Glance
 	Neutron   *neutron.Neutron
+	// Notifications go to Config.NotificationURL; nil without one.
+	Notifications *notify.Publisher
 
 	config  Config
 	screens *Screens // nil: the desktops are the starter's
@@ -64,8 +67,12 @@ func start(ctx context.Context, c Config) (_ *Lab, err error) {
 				l.Nova.Close()
 			}
 			l.closeScreens()
+			l.closeNotifications()
 		}
 	}()
+	if err := l.openNotifications(); err != nil {
+		return nil, err
+	}
 	if err := l.makeServices("http://" + listener.Addr().String()); err != nil {
 		return nil, err
 	}
@@ -91,6 +98,7 @@ func (l *Lab) makeServices(base string) (err error) {
 			Name: AdminUser, Password: c.AdminPassword, Roles: map[string][]string{AdminProject: admin, Project: admin},
 		}},
 		Users: c.Users, UserRoles: map[string][]string{Project: member}, Lifetime: c.TokenLifetime, Now: c.Now, InsecureDebug: c.InsecureDebug,
+		Notifier: l.notifier("keystone", notify.Unversioned),
 		Catalog: []keystone.Endpoint{
 			{Type: "compute", Name: "nova", URL: base + "/compute/v2.1"}, {Type: "placement", Name: "placement", URL: base + "/placement"},
 			{Type: "image", Name: "glance", URL: base + "/image"}, {Type: "network", Name: "neutron", URL: base + "/network"},
@@ -115,12 +123,14 @@ func (l *Lab) makeServices(base string) (err error) {
 	}
 	l.Glance, err = glance.New(glance.Config{
 		URL: base + "/image", Tokens: tokens, Identity: l.AuthURL, Owner: owner, Images: c.Images, Now: c.Now,
+		Notifier: l.notifier("glance", notify.Unversioned),
 	})
 	if err != nil {
 		return err
 	}
 	l.Neutron, err = neutron.New(neutron.Config{
-		URL: base + "/network", Tokens: tokens, Identity: l.AuthURL, Owner: owner, Networks: c.Networks, Hosts: names,
+		URL: base + "/network", Tokens: tokens, Identity: l.AuthURL, Owner: owner, Networks: c.Networks, Hosts: names, Now: c.Now,
+		Notifier: l.notifier("neutron", notify.Unversioned),
 	})
 	if err != nil {
 		return err
@@ -219,6 +229,7 @@ func (l *Lab) shutDown() error {
 	err := <-l.served
 	l.Nova.Close()
 	l.closeScreens()
+	l.closeNotifications()
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("closing the simulated cloud: its API had failed: %w", err)
 	}
