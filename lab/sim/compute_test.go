@@ -73,7 +73,7 @@ func TestComputeAPI(t *testing.T) {
 		{admin, "POST " + one + "/action", `{"os-resetState":{"state":"active"}}`, "2.1", 202, ``, ``},
 		{ann, "POST " + one + "/action", `{"os-getSPICEConsole":{"type":"spice-html5"}}`, "2.1", 200, `"type":"spice-html5","url":"http://127.0.0.1:6082/spice_auto.html?token=`, ``},
 		{ann, "POST " + one + "/action", `{"os-getSPICEConsole":{"type":"rdp"}}`, "2.1", 400, `badRequest`, ``},
-		{ann, "POST " + two + "/action", `{"os-getSPICEConsole":{"type":"spice-html5"}}`, "2.1", 409, `is not ready`, ``},
+		{ann, "POST " + two + "/action", `{"os-getSPICEConsole":{"type":"spice-html5"}}`, "2.1", 500, `ValueError`, ``},
 		{ann, "POST " + one + "/remote-consoles", `{}`, "2.6", 400, `'remote_console' is a required property`, ``},
 		{ann, "POST " + one + "/remote-consoles", `{"remote_console":{"protocol":"vnc","type":"spice-html5"}}`, "2.6", 400, `badRequest`, ``},
 		{ann, "POST " + one + "/action", `{"reboot":{"type":"odd"}}`, "2.1", 400, `badRequest`, ``},

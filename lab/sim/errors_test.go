@@ -59,7 +59,7 @@ func TestErrorForms(t *testing.T) {
 
 		"nova, no token":     {method: "GET", path: "/compute/v2.1/servers", status: 401, keys: "error message", message: "requires authentication"},
 		"nova, wrong token":  {method: "GET", path: "/compute/v2.1/servers", token: "x", status: 401, keys: "error title", message: "Unauthorized"},
-		"nova, unscoped":     {method: "GET", path: "/compute/v2.1/servers", token: unscoped, status: 403, keys: "forbidden message", message: "Policy doesn't allow"},
+		"nova, unscoped":     {method: "POST", path: "/compute/v2.1/servers", token: unscoped, status: 403, keys: "forbidden message", message: "Policy doesn't allow"},
 		"nova, no server":    {method: "GET", path: "/compute/v2.1/servers/x", token: admin, status: 404, keys: "itemNotFound message", message: "Instance x could not be found."},
 		"nova, no path":      {method: "GET", path: "/compute/v2.1/nothing", token: admin, status: 404, keys: "code", message: "404 Not Found"},
 		"nova, no method":    {method: "PATCH", path: "/compute/v2.1/servers", token: admin, status: 404, keys: "title", message: "Not Found"},
@@ -103,7 +103,7 @@ func TestErrorForms(t *testing.T) {
 		"placement, no path":   {method: "GET", path: "/placement/nothing", token: admin, status: 404, keys: "errors"},
 
 		"glance, none":     {method: "GET", path: "/image/v2/images/x", token: ann, status: 404, keys: "message", message: "No image found with ID x"},
-		"glance, no token": {method: "GET", path: "/image/v2/images", status: 401, keys: "error title", message: "Unauthorized"},
+		"glance, no token": {method: "GET", path: "/image/v2/images", status: 401, keys: "title", message: "Unauthorized"},
 		"neutron, none":    {method: "GET", path: "/network/v2.0/networks/x", token: ann, status: 404, keys: "NeutronError type", message: "NetworkNotFound"},
 		"neutron, no path": {method: "GET", path: "/network/v2.0/nothing", token: ann, status: 404, keys: "NeutronError type", message: "HTTPNotFound"},
 		"neutron, no body": {method: "POST", path: "/network/v2.0/networks", token: ann, body: `{}`, status: 400, keys: "NeutronError message", message: "Unable to find 'network' in request body"},

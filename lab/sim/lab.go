@@ -140,8 +140,13 @@ func (l *Lab) makeServices(base string) (err error) {
 		l.screens = NewScreens(c.Screen)
 		desktops = l.screens
 	}
+	var unversioned, versioned service.Notifier // nil where nobody listens: Nova then makes none
+	if l.Notifications != nil {
+		unversioned, versioned = l.notifier("nova", notify.Unversioned), l.notifier("nova", notify.Versioned)
+	}
 	l.Nova, err = nova.New(nova.Config{
 		URL: base + "/compute", Tokens: tokens, Identity: l.AuthURL,
+		Notifier: unversioned, Versioned: versioned,
 		Placement: l.Placement, Neutron: l.Neutron, Glance: l.Glance, Desktops: desktops,
 		Hosts: hosts, Flavors: c.Flavors, Quota: c.Quota, Boot: c.Boot, Seed: c.Seed, BootsPerHost: c.BootsPerHost,
 		SpiceDirect: c.SpiceDirect, MetadataFilter: c.MetadataFilter, Now: c.Now,

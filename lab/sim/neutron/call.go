@@ -58,6 +58,9 @@ func writeError(w http.ResponseWriter, status int, kind, message string) {
 
 // Fail answers in Neutron's form.
 func (n *Neutron) Fail(w http.ResponseWriter, _ *http.Request, status int, message string) {
+	if status == http.StatusMethodNotAllowed {
+		message = "The server could not comply with the request since it is either malformed or otherwise incorrect."
+	}
 	kind := "HTTP" + strings.ReplaceAll(http.StatusText(status), " ", "")
 	writeError(w, status, kind, message)
 }

@@ -60,10 +60,12 @@ type PortSpec struct {
 
 // Port is a server's port.
 type Port struct {
-	ID      string
-	Network string // its name
-	MAC     string
-	Address string // IPv4
+	ID        string
+	Network   string // its name
+	NetworkID string
+	SubnetID  string // of Address
+	MAC       string
+	Address   string // IPv4
 }
 
 // Attach makes a server's port, as Nova does while it builds the server.
@@ -74,7 +76,10 @@ func (n *Neutron) Attach(s PortSpec) (Port, error) {
 	if err != nil {
 		return Port{}, fmt.Errorf("making a port for server %s: %w", s.Server, err)
 	}
-	return Port{ID: p.ID, Network: n.networks.byID[p.Network].Name, MAC: p.MAC, Address: p.FixedIPs[0].Address}, nil
+	return Port{
+		ID: p.ID, Network: n.networks.byID[p.Network].Name, NetworkID: p.Network, SubnetID: p.FixedIPs[0].Subnet, MAC: p.MAC,
+		Address: p.FixedIPs[0].Address,
+	}, nil
 }
 
 func (n *Neutron) attach(s PortSpec) (*port, error) {

@@ -120,7 +120,7 @@ func (n *Nova) liveMigrate(ctx context.Context, s *server, a *instanceAction, m 
 		defer n.mu.Unlock()
 		if ctx.Err() == nil {
 			n.setMigration(m, "error")
-			s.fault = &fault{500, err.Error(), n.config.Now()}
+			s.fault = n.faultOf(err)
 			n.enter(s, s.state, "")
 			n.sayTaskError(s, "migrate_server", err)
 		}
