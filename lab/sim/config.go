@@ -95,6 +95,10 @@ type Config struct {
 	SpiceDirect    bool // Nova has microversions up to 2.99, and consoles of type spice-direct; else up to 2.93, as Zed's
 	MetadataFilter bool // Nova lists servers by metadata for administrators, which only a patched one does
 	Now            func() time.Time
+
+	// NotificationURL is the RabbitMQ that the services send their oslo notifications to, "amqp://user:password@host:port/vhost";
+	// empty: none. It may be away, now or later.
+	NotificationURL string
 }
 
 func (c Config) withDefaults() Config {

@@ -49,18 +49,17 @@ func TestErrorForms(t *testing.T) {
 			body:   passwordBody("ann", "users", "secret", `{"project":{"name":"admin","domain":{"id":"default"}}}`),
 			status: 401, keys: "error title", message: "Unauthorized"},
 		"keystone, no JSON": {method: "POST", path: "/identity/v3/auth/tokens", body: "{",
-			status: 400, keys: "error message", message: "Expecting to find auth in request body."},
+			status: 400, keys: "error message", message: "Expecting to find valid JSON in request body."},
 		"keystone, no token":  {method: "GET", path: "/identity/v3/projects", status: 401, keys: "error title", message: "Unauthorized"},
 		"keystone, forbidden": {method: "GET", path: "/identity/v3/projects", token: ann, status: 403, keys: "error message", message: "identity:list_projects"},
 		"keystone, no such token": {method: "GET", path: "/identity/v3/auth/tokens", token: admin, header: "X-Subject-Token: x",
 			status: 404, keys: "error message", message: "Could not recognize Fernet token"},
-		"keystone, no such path": {method: "GET", path: "/identity/v3/nothing", status: 404, keys: "error title", message: "Not Found"},
-		"keystone, no such method": {method: "PATCH", path: "/identity/v3/auth/tokens", status: 405, keys: "error title",
-			message: "Method Not Allowed"},
+		"keystone, no such method": {method: "PATCH", path: "/identity/v3/auth/tokens", status: 405, keys: "message",
+			message: "The method is not allowed for the requested URL."},
 
 		"nova, no token":     {method: "GET", path: "/compute/v2.1/servers", status: 401, keys: "error message", message: "requires authentication"},
 		"nova, wrong token":  {method: "GET", path: "/compute/v2.1/servers", token: "x", status: 401, keys: "error title", message: "Unauthorized"},
-		"nova, unscoped":     {method: "GET", path: "/compute/v2.1/servers", token: unscoped, status: 403, keys: "forbidden message", message: "Policy doesn't allow"},
+		"nova, unscoped":     {method: "POST", path: "/compute/v2.1/servers", token: unscoped, status: 403, keys: "forbidden message", message: "Policy doesn't allow"},
 		"nova, no server":    {method: "GET", path: "/compute/v2.1/servers/x", token: admin, status: 404, keys: "itemNotFound message", message: "Instance x could not be found."},
 		"nova, no path":      {method: "GET", path: "/compute/v2.1/nothing", token: admin, status: 404, keys: "code", message: "404 Not Found"},
 		"nova, no method":    {method: "PATCH", path: "/compute/v2.1/servers", token: admin, status: 404, keys: "title", message: "Not Found"},
@@ -104,7 +103,7 @@ func TestErrorForms(t *testing.T) {
 		"placement, no path":   {method: "GET", path: "/placement/nothing", token: admin, status: 404, keys: "errors"},
 
 		"glance, none":     {method: "GET", path: "/image/v2/images/x", token: ann, status: 404, keys: "message", message: "No image found with ID x"},
-		"glance, no token": {method: "GET", path: "/image/v2/images", status: 401, keys: "error title", message: "Unauthorized"},
+		"glance, no token": {method: "GET", path: "/image/v2/images", status: 401, keys: "title", message: "Unauthorized"},
 		"neutron, none":    {method: "GET", path: "/network/v2.0/networks/x", token: ann, status: 404, keys: "NeutronError type", message: "NetworkNotFound"},
 		"neutron, no path": {method: "GET", path: "/network/v2.0/nothing", token: ann, status: 404, keys: "NeutronError type", message: "HTTPNotFound"},
 		"neutron, no body": {method: "POST", path: "/network/v2.0/networks", token: ann, body: `{}`, status: 400, keys: "NeutronError message", message: "Unable to find 'network' in request body"},
@@ -262,7 +261,7 @@ func TestConsoleTokensExpire(t *testing.T) {
 	_, console, ok := strings.Cut(a.field(t, "console", "url").(string), "?token=")
 	require.True(t, ok)
 	show := base(lab) + "/compute/v2.1/os-console-auth-tokens/" + console
-	require.Equal(t, 400, do(t, "GET", show, token, "", "OpenStack-API-Version: compute 2.30").status)
+	require.Equal(t, 401, do(t, "GET", show, token, "", "OpenStack-API-Version: compute 2.30").status)
 	require.Equal(t, 200, do(t, "GET", show, token, "", "OpenStack-API-Version: compute 2.31").status)
 	ahead.Store(int64(600 * time.Second))
 	require.Equal(t, 404, do(t, "GET", show, token, "", "OpenStack-API-Version: compute 2.31").status)
@@ -280,6 +279,7 @@ func TestStartRefuses(t *testing.T) {
 		"two images":       {sim.Config{Images: []sim.Image{{Name: "a"}, {Name: "a"}}}, "image a: there are two"},
 		"two hosts":        {sim.Config{Hosts: []sim.Host{{Name: "a"}, {Name: "a"}}}, "resource provider a: there are two"},
 		"a subnet":         {sim.Config{Networks: []sim.Network{{Name: "n"}}}, "network n: subnet"},
+		"a broker":         {sim.Config{NotificationURL: "http://guest:secret@127.0.0.1"}, "the broker's URL is not of the form"},
 		"a listen address": {sim.Config{Listen: "127.0.0.1:nothing"}, "starting the simulated cloud"},
 	} {
 		t.Run(name, func(t *testing.T) {

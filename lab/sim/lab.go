@@ -14,6 +14,7 @@ import (
 	"github.com/deskstorm/deskstorm/lab/sim/glance"
 	"github.com/deskstorm/deskstorm/lab/sim/keystone"
 	"github.com/deskstorm/deskstorm/lab/sim/neutron"
+	"github.com/deskstorm/deskstorm/lab/sim/notify"
 	"github.com/deskstorm/deskstorm/lab/sim/nova"
 	"github.com/deskstorm/deskstorm/lab/sim/placement"
 	"github.com/deskstorm/deskstorm/lab/sim/service"
@@ -29,6 +30,8 @@ type Lab struct {
 	Placement *placement.Placement
 	Glance    *glance.Glance
 	Neutron   *neutron.Neutron
+	// Notifications go to Config.NotificationURL; nil without one.
+	Notifications *notify.Publisher
 
 	config  Config
 	screens *Screens // nil: the desktops are the starter's
@@ -64,8 +67,12 @@ func start(ctx context.Context, c Config) (_ *Lab, err error) {
 				l.Nova.Close()
 			}
 			l.closeScreens()
+			l.closeNotifications()
 		}
 	}()
+	if err := l.openNotifications(); err != nil {
+		return nil, err
+	}
 	if err := l.makeServices("http://" + listener.Addr().String()); err != nil {
 		return nil, err
 	}
@@ -91,6 +98,7 @@ func (l *Lab) makeServices(base string) (err error) {
 			Name: AdminUser, Password: c.AdminPassword, Roles: map[string][]string{AdminProject: admin, Project: admin},
 		}},
 		Users: c.Users, UserRoles: map[string][]string{Project: member}, Lifetime: c.TokenLifetime, Now: c.Now, InsecureDebug: c.InsecureDebug,
+		Notifier: l.notifier("keystone", notify.Unversioned),
 		Catalog: []keystone.Endpoint{
 			{Type: "compute", Name: "nova", URL: base + "/compute/v2.1"}, {Type: "placement", Name: "placement", URL: base + "/placement"},
 			{Type: "image", Name: "glance", URL: base + "/image"}, {Type: "network", Name: "neutron", URL: base + "/network"},
@@ -115,12 +123,14 @@ func (l *Lab) makeServices(base string) (err error) {
 	}
 	l.Glance, err = glance.New(glance.Config{
 		URL: base + "/image", Tokens: tokens, Identity: l.AuthURL, Owner: owner, Images: c.Images, Now: c.Now,
+		Notifier: l.notifier("glance", notify.Unversioned),
 	})
 	if err != nil {
 		return err
 	}
 	l.Neutron, err = neutron.New(neutron.Config{
-		URL: base + "/network", Tokens: tokens, Identity: l.AuthURL, Owner: owner, Networks: c.Networks, Hosts: names,
+		URL: base + "/network", Tokens: tokens, Identity: l.AuthURL, Owner: owner, Networks: c.Networks, Hosts: names, Now: c.Now,
+		Notifier: l.notifier("neutron", notify.Unversioned),
 	})
 	if err != nil {
 		return err
@@ -130,8 +140,13 @@ func (l *Lab) makeServices(base string) (err error) {
 		l.screens = NewScreens(c.Screen)
 		desktops = l.screens
 	}
+	var unversioned, versioned service.Notifier // nil where nobody listens: Nova then makes none
+	if l.Notifications != nil {
+		unversioned, versioned = l.notifier("nova", notify.Unversioned), l.notifier("nova", notify.Versioned)
+	}
 	l.Nova, err = nova.New(nova.Config{
 		URL: base + "/compute", Tokens: tokens, Identity: l.AuthURL,
+		Notifier: unversioned, Versioned: versioned,
 		Placement: l.Placement, Neutron: l.Neutron, Glance: l.Glance, Desktops: desktops,
 		Hosts: hosts, Flavors: c.Flavors, Quota: c.Quota, Boot: c.Boot, Seed: c.Seed, BootsPerHost: c.BootsPerHost,
 		SpiceDirect: c.SpiceDirect, MetadataFilter: c.MetadataFilter, Now: c.Now,
@@ -219,6 +234,7 @@ func (l *Lab) shutDown() error {
 	err := <-l.served
 	l.Nova.Close()
 	l.closeScreens()
+	l.closeNotifications()
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("closing the simulated cloud: its API had failed: %w", err)
 	}

@@ -116,6 +116,11 @@ func (g *Glance) Image(id string) (Image, bool) {
 
 // Fail answers as webob does, which Glance leaves its errors to: in HTML, or JSON for who accepts nothing else.
 func (g *Glance) Fail(w http.ResponseWriter, r *http.Request, status int, message string) {
+	if status == http.StatusMethodNotAllowed {
+		message = "The method " + r.Method + " is not allowed for this resource. "
+		fail(w, r, status, message+"<br /><br />\n", message+"<br /><br />\n\n")
+		return
+	}
 	fail(w, r, status, message+"<br /><br />\n\n\n", html.EscapeString(message)+"<br /><br />\n\n\n\n")
 }
 
@@ -165,11 +170,16 @@ func (c *call) fail(r *refusal) {
 	fail(c.w, c.Request, r.status, r.message+"<br /><br />\n"+r.detail+"\n\n", html.EscapeString(r.message)+"<br /><br />\n"+html.EscapeString(r.detail)+"\n\n\n")
 }
 
+// sayUnauthorized is webob's.
+const sayUnauthorized = "This server could not verify that you are authorized to access the document you requested. Either you " +
+	"supplied the wrong credentials (e.g., bad password), or your browser does not understand how to supply the credentials required."
+
 func (g *Glance) authorized(h func(*call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		caller := g.config.Tokens.Caller(r.Header.Get("X-Auth-Token"))
 		if caller == nil {
-			service.Unauthorized(w, g.config.Identity)
+			w.Header().Set("WWW-Authenticate", `Keystone uri="`+g.config.Identity+`"`)
+			g.Fail(w, r, http.StatusUnauthorized, sayUnauthorized) // its pipeline lets the request through to itself
 			return
 		}
 		h(&call{w, r, g, caller})

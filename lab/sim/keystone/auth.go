@@ -28,7 +28,7 @@ type authRequest struct {
 			Password *struct {
 				User *struct {
 					reference
-					Password *string `json:"password"`
+					Password string `json:"password"` // without one it is a wrong one
 				} `json:"user"`
 			} `json:"password"`
 			Token *struct {
@@ -55,8 +55,14 @@ type malformed struct{ attribute, target string }
 
 func (m malformed) Error() string { return m.attribute + " is missing in " + m.target }
 
-// errNoMethod is a way to log in that there is not; Keystone says which there are.
-var errNoMethod = errors.New("an unsupported method")
+// answered is an error that is told as it is, whatever insecure_debug says.
+type answered struct {
+	status  int
+	message string
+	more    map[string]any // fields
+}
+
+func (a answered) Error() string { return a.message }
 
 // authMethods are those that Keystone names, and more than there are here.
 var authMethods = []string{"external", "password", "token", "oauth1", "mapped", "application_credential"}
@@ -66,9 +72,10 @@ func (k *Keystone) issueToken(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		var bad malformed
 		var no refusal
+		var known answered
 		switch {
-		case errors.Is(err, errNoMethod):
-			k.writeError(w, r, http.StatusUnauthorized, sayNoMethod, map[string]any{"identity": map[string]any{"methods": authMethods}})
+		case errors.As(err, &known):
+			k.writeError(w, r, known.status, known.message, known.more)
 		case errors.As(err, &bad):
 			k.badRequest(w, r, bad.attribute, bad.target)
 		case errors.As(err, &no):
@@ -86,11 +93,19 @@ func (k *Keystone) issueToken(w http.ResponseWriter, r *http.Request) {
 
 func (k *Keystone) authenticate(r *http.Request) (*token, error) {
 	var request authRequest
-	if err := service.ReadJSON(r, &request); err != nil || request.Auth == nil {
+	if err := service.ReadJSON(r, &request); err != nil {
+		return nil, malformed{"valid JSON", "request body"}
+	}
+	if request.Auth == nil {
 		return nil, malformed{"auth", "request body"}
 	}
 	identity := request.Auth.Identity
-	if identity == nil || len(identity.Methods) != 1 {
+	switch {
+	case identity == nil:
+		return nil, answered{http.StatusBadRequest, "'identity' is a required property", nil}
+	case identity.Methods == nil:
+		return nil, answered{http.StatusBadRequest, "Invalid input for field 'identity': 'methods' is a required property", nil}
+	case len(identity.Methods) != 1:
 		return nil, malformed{"identity", "auth"}
 	}
 	t := &token{methods: identity.Methods}
@@ -98,14 +113,14 @@ func (k *Keystone) authenticate(r *http.Request) (*token, error) {
 	switch method := identity.Methods[0]; {
 	case method == "password" && identity.Password != nil && identity.Password.User != nil:
 		u := identity.Password.User
-		if u.Password == nil {
-			return nil, malformed{"password", "user"}
-		}
-		t.user, err = k.checkPassword(r.Context(), u.reference, *u.Password)
+		t.user, err = k.checkPassword(r.Context(), u.reference, u.Password)
 	case method == "token" && identity.Token != nil:
 		before := k.valid(identity.Token.ID)
 		if before == nil {
 			return nil, refusal(sayNoToken)
+		}
+		if before.credential != nil {
+			return nil, answered{http.StatusForbidden, sayForbidden("Using a delegated token to create another token is not allowed."), nil}
 		}
 		// A token got with a token ends with it.
 		t.user, t.expires = before.user, before.expires
@@ -121,15 +136,21 @@ func (k *Keystone) authenticate(r *http.Request) (*token, error) {
 			return nil, err
 		}
 		if len(request.Auth.Scope) > 0 {
-			return nil, refusal("Error authenticating with application credential: Application credentials cannot request a scope.")
+			return nil, answered{
+				http.StatusUnauthorized, "Error authenticating with application credential: Application credentials cannot request a scope.",
+				map[string]any{"identity": map[string]any{}},
+			}
 		}
+		t.expires = t.credential.expires
 		t.user, t.project, t.roles = t.credential.user, t.credential.project, t.credential.roles
 		t.on = target{onProject, t.project.ID}
 		return t, nil
 	case method == "password" || method == "token" || method == "application_credential":
 		return nil, malformed{method, "identity"}
 	default:
-		return nil, errNoMethod
+		return nil, answered{
+			http.StatusUnauthorized, sayNoMethod, map[string]any{"identity": map[string]any{"methods": authMethods}},
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func (k *Keystone) checkCredential(id, name, secret string, owner *reference) (*
 		}
 	}
 	if c == nil {
-		return nil, refusal("Could not find Application Credential: " + id + name + ".")
+		return nil, answered{http.StatusNotFound, sayNoCredential(id + name), nil}
 	}
 	hash := sha256.Sum256([]byte(secret))
 	if subtle.ConstantTimeCompare(hash[:], c.secret[:]) != 1 || !c.expires.IsZero() && !k.config.Now().Before(c.expires) {
@@ -54,6 +54,26 @@ func (k *Keystone) checkCredential(id, name, secret string, owner *reference) (*
 		}
 	}
 	return c, nil
+}
+
+func sayNoCredential(id string) string { return "Could not find Application Credential: " + id + "." }
+
+// managesCredentials refuses to let credentials be made or removed with a restricted one, which they all are here.
+func (k *Keystone) managesCredentials(w http.ResponseWriter, r *http.Request, t *token) bool {
+	if t.credential != nil {
+		k.forbidden(w, r, "Using method 'application_credential' is not allowed for managing additional application credentials.")
+		return false
+	}
+	return true
+}
+
+// orphaned is the id of the credential that a token was got with and that is gone; empty: there is no such thing. It is called
+// with the lock held.
+func (k *Keystone) orphaned(t *token) string {
+	if t != nil && t.credential != nil && k.credentials[t.credential.id] == nil {
+		return t.credential.id
+	}
+	return ""
 }
 
 func (k *Keystone) credentialView(c *applicationCredential) map[string]any {
@@ -77,7 +97,10 @@ func (k *Keystone) createCredential(w http.ResponseWriter, r *http.Request) {
 	if t == nil {
 		return
 	}
-	if r.PathValue("id") != t.user.id || t.project == nil || t.credential != nil {
+	if !k.managesCredentials(w, r, t) {
+		return
+	}
+	if r.PathValue("id") != t.user.id || t.project == nil {
 		k.forbidden(w, r, "identity:create_application_credential")
 		return
 	}
@@ -104,7 +127,7 @@ func (k *Keystone) createCredential(w http.ResponseWriter, r *http.Request) {
 		for _, role := range asked.Roles {
 			i := slices.IndexFunc(t.roles, func(name string) bool { return name == role.Name || stableID("role", name) == role.ID })
 			if i < 0 {
-				k.Fail(w, r, http.StatusBadRequest, "Invalid application credential: Could not find role assignment.")
+				k.Fail(w, r, http.StatusBadRequest, "Invalid application credential: Cannot create an application credential with unassigned role")
 				return
 			}
 			c.roles = append(c.roles, t.roles[i])
@@ -114,6 +137,11 @@ func (k *Keystone) createCredential(w http.ResponseWriter, r *http.Request) {
 		at, err := time.Parse("2006-01-02T15:04:05", strings.TrimSuffix(asked.ExpiresAt, "Z"))
 		if err != nil {
 			k.badRequest(w, r, "a time in expires_at", "application_credential")
+			return
+		}
+		if !k.config.Now().Before(at) {
+			k.Fail(w, r, http.StatusBadRequest, "The 'expires_at' must not be before now. The server could not comply with the request since "+
+				"it is either malformed or otherwise incorrect. The client is assumed to be in error.")
 			return
 		}
 		c.expires = at
@@ -180,6 +208,10 @@ func (k *Keystone) showCredential(w http.ResponseWriter, r *http.Request) {
 }
 
 func (k *Keystone) deleteCredential(w http.ResponseWriter, r *http.Request) {
+	t := k.caller(w, r)
+	if t == nil || !k.managesCredentials(w, r, t) {
+		return
+	}
 	if c := k.credential(w, r, "identity:delete_application_credential"); c != nil {
 		k.mu.Lock()
 		delete(k.credentials, c.id)

@@ -3,6 +3,7 @@ package keystone
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 
@@ -36,6 +37,19 @@ func (k *Keystone) writeError(w http.ResponseWriter, _ *http.Request, status int
 	service.WriteJSON(w, status, map[string]any{"error": e})
 }
 
+// noRoute answers what there is no path or method for: Keystone's framework does, in its own words.
+func (k *Keystone) noRoute(w http.ResponseWriter, _ *http.Request, status int, _ string) {
+	if status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", w.Header().Get("Allow")+", OPTIONS")
+		service.WriteJSON(w, status, map[string]string{"message": "The method is not allowed for the requested URL."})
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n<p>The requested URL was not "+
+		"found on the server. If you entered the URL manually please check your spelling and try again.</p>\n")
+}
+
 // refuse answers 401; why is only told where Keystone would.
 func (k *Keystone) refuse(w http.ResponseWriter, r *http.Request, why string) {
 	message := sayUnauthorized
@@ -51,7 +65,11 @@ func (k *Keystone) badRequest(w http.ResponseWriter, r *http.Request, attribute,
 }
 
 func (k *Keystone) forbidden(w http.ResponseWriter, r *http.Request, action string) {
-	k.Fail(w, r, http.StatusForbidden, "You are not authorized to perform the requested action: "+action+".")
+	k.Fail(w, r, http.StatusForbidden, sayForbidden(action))
+}
+
+func sayForbidden(action string) string {
+	return "You are not authorized to perform the requested action: " + action + "."
 }
 
 func (k *Keystone) notFound(w http.ResponseWriter, r *http.Request, what, id string) {
@@ -73,7 +91,7 @@ func (k *Keystone) read(w http.ResponseWriter, r *http.Request, v any) bool {
 		field := wrong.Field[strings.LastIndex(wrong.Field, ".")+1:]
 		k.Fail(w, r, http.StatusBadRequest, "Invalid input for field '"+field+"': a "+wrong.Value+" is not of type '"+wrong.Type.String()+"'")
 	default:
-		k.Fail(w, r, http.StatusBadRequest, "The request body is not valid JSON: "+err.Error())
+		k.badRequest(w, r, "valid JSON", "request body")
 	}
 	return false
 }

@@ -210,7 +210,7 @@ func (k *Keystone) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (k *Keystone) routes() *service.Router {
-	r := service.NewRouter(k.Fail)
+	r := service.NewRouter(k.noRoute)
 	r.Handle("GET", "/{$}", k.versions)
 	r.Handle("GET", "/v3", k.version)
 	r.Handle("GET", "/v3/{$}", k.version)

@@ -8,6 +8,7 @@ type scope struct {
 	System  *struct {
 		All bool `json:"all"`
 	} `json:"system"`
+	Unscoped json.RawMessage `json:"unscoped"` // whatever it is
 }
 
 // applyScope gives a token the project, domain or system that the request wants, if the user has a role there.
@@ -18,6 +19,9 @@ func (k *Keystone) applyScope(t *token, raw json.RawMessage) error {
 	var s scope
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return malformed{"project, domain or system", "scope"}
+	}
+	if s.Unscoped != nil {
+		return nil
 	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()

@@ -36,7 +36,7 @@ func (k *Keystone) valid(id string) *token {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	t := k.tokens[id]
-	if t == nil || !k.config.Now().Before(t.expires) {
+	if t == nil || !k.config.Now().Before(t.expires) || k.orphaned(t) != "" {
 		return nil
 	}
 	return t
@@ -49,7 +49,7 @@ func (k *Keystone) kept(id string) *token {
 	return k.tokens[id]
 }
 
-// issue makes a token valid. Its expiry, where there is one already, is that of the token it was got with.
+// issue makes a token valid. It ends at the latest with what it was got with, where that is known already.
 func (k *Keystone) issue(t *token) {
 	t.id = tokenID()
 	t.auditIDs = append([]string{randomText(16)}, t.auditIDs...)
@@ -57,8 +57,8 @@ func (k *Keystone) issue(t *token) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t.issued = k.config.Now()
-	if t.expires.IsZero() {
-		t.expires = t.issued.Add(k.lifetime)
+	if end := t.issued.Add(k.lifetime); t.expires.IsZero() || t.expires.After(end) {
+		t.expires = end
 	}
 	k.forgetExpired()
 	k.tokens[t.id] = t

@@ -8,11 +8,24 @@ import (
 
 // caller is the valid token that a request came with; without one it answers 401 and returns nil.
 func (k *Keystone) caller(w http.ResponseWriter, r *http.Request) *token {
-	t := k.valid(r.Header.Get("X-Auth-Token"))
-	if t == nil {
+	id := r.Header.Get("X-Auth-Token")
+	t := k.valid(id)
+	if t == nil && !k.failsOrphan(w, r, id) {
 		k.refuse(w, r, sayUnauthorized)
 	}
 	return t
+}
+
+// failsOrphan answers 404 for a token whose application credential is gone, as Keystone does when it looks it up.
+func (k *Keystone) failsOrphan(w http.ResponseWriter, r *http.Request, id string) bool {
+	k.mu.RLock()
+	credential := k.orphaned(k.tokens[id])
+	k.mu.RUnlock()
+	if credential == "" {
+		return false
+	}
+	k.Fail(w, r, http.StatusNotFound, sayNoCredential(credential))
+	return true
 }
 
 // admin is caller for what only administrators may do.
@@ -38,6 +51,9 @@ func (k *Keystone) subject(w http.ResponseWriter, r *http.Request, action string
 	s := k.valid(id)
 	if s == nil && q.Has("allow_expired") && wantsTrue(q.Get("allow_expired")) {
 		s = k.kept(id)
+	}
+	if s == nil && k.failsOrphan(w, r, id) {
+		return nil
 	}
 	if s == nil {
 		why := sayNoToken

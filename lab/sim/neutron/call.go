@@ -3,8 +3,10 @@ package neutron
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/deskstorm/deskstorm/lab/sim/service"
 )
@@ -13,18 +15,42 @@ import (
 type call struct {
 	w http.ResponseWriter
 	*http.Request
-	caller *service.Caller
+	caller   *service.Caller
+	notifier service.Notifier
+	url      string // Neutron's own
 }
 
-func (c *call) answer(key string, status int, v any) {
-	service.WriteJSON(c.w, status, map[string]any{key: v})
+// refusal is an answer that is an error.
+type refusal struct {
+	status        int
+	kind, message string
 }
 
-func (c *call) fail(status int, kind, message string) { writeError(c.w, status, kind, message) }
+func (r *refusal) Error() string { return r.message }
 
-func (c *call) notFound(kind, id string) {
-	c.fail(http.StatusNotFound, kind+"NotFound", kind+" "+id+" could not be found.")
+func badRequest(kind, format string, a ...any) *refusal {
+	return &refusal{http.StatusBadRequest, kind, fmt.Sprintf(format, a...)}
 }
+
+func invalidInput(format string, a ...any) *refusal {
+	return badRequest("InvalidInput", "Invalid input for operation: "+format, a...)
+}
+
+func conflict(kind, format string, a ...any) *refusal {
+	return &refusal{http.StatusConflict, kind, fmt.Sprintf(format, a...)}
+}
+
+func notFound(kind, id string) *refusal {
+	return &refusal{http.StatusNotFound, kind + "NotFound", kind + " " + id + " could not be found."}
+}
+
+func notAuthorized(rule string) *refusal {
+	return &refusal{http.StatusForbidden, "PolicyNotAuthorized", rule + " is disallowed by policy"}
+}
+
+func (c *call) answer(status int, v any) { service.WriteJSON(c.w, status, v) }
+
+func (c *call) fail(r *refusal) { writeError(c.w, r.status, r.kind, r.message) }
 
 func writeError(w http.ResponseWriter, status int, kind, message string) {
 	service.WriteJSON(w, status, map[string]any{"NeutronError": map[string]any{"type": kind, "message": message, "detail": ""}})
@@ -32,15 +58,10 @@ func writeError(w http.ResponseWriter, status int, kind, message string) {
 
 // Fail answers in Neutron's form.
 func (n *Neutron) Fail(w http.ResponseWriter, _ *http.Request, status int, message string) {
-	kind := "HTTP" + http.StatusText(status)
-	switch status {
-	case http.StatusNotFound:
-		kind = "HTTPNotFound"
-	case http.StatusInternalServerError:
-		kind = "HTTPInternalServerError"
-	case http.StatusServiceUnavailable:
-		kind = "HTTPServiceUnavailable"
+	if status == http.StatusMethodNotAllowed {
+		message = "The server could not comply with the request since it is either malformed or otherwise incorrect."
 	}
+	kind := "HTTP" + strings.ReplaceAll(http.StatusText(status), " ", "")
 	writeError(w, status, kind, message)
 }
 
@@ -51,37 +72,136 @@ func (n *Neutron) authorized(h func(*call)) http.HandlerFunc {
 			service.Unauthorized(w, n.config.Identity)
 			return
 		}
-		h(&call{w, r, caller})
+		h(&call{w, r, caller, n.config.Notifier, n.config.URL})
 	}
 }
 
-// read reads a body of one resource, {"network": {...}}; it answers 400 and returns false if it is none.
-func (c *call) read(key string, v any) bool {
-	var body map[string]json.RawMessage
-	err := service.ReadJSON(c.Request, &body)
-	if err == nil && body[key] == nil {
-		//lint:ignore ST1005 Neutron's words
-		err = fmt.Errorf("Unable to find '%s' in request body", key)
-	}
-	if err == nil {
-		err = json.Unmarshal(body[key], v)
-	}
-	if err != nil {
-		c.fail(http.StatusBadRequest, "HTTPBadRequest", err.Error())
-		return false
-	}
-	return true
+// publisher is whom Neutron's notifications come from: "network." and its host.
+const publisher = "network.neutron"
+
+// tell sends a notification of the request.
+func (c *call) tell(event string, payload any) {
+	c.notifier.Notify(publisher, "INFO", event, service.Caused{
+		Payload: payload, By: c.caller, RequestID: c.w.Header().Get("X-Openstack-Request-Id"),
+	})
 }
 
-// wants tells whether a resource passes the query's filters: each may be given several times, one value must be it.
-func (c *call) wants(fields map[string]string) bool {
-	q := c.URL.Query()
-	for field, value := range fields {
-		if wanted, ok := q[field]; ok && !slices.Contains(wanted, value) {
-			return false
+// body is a request's resource, by attribute.
+type body map[string]json.RawMessage
+
+// read reads a body of one resource, {"network": {...}}; it answers 400 and returns nil if it is none.
+func (c *call) read(key string) body {
+	var outer map[string]json.RawMessage
+	if service.ReadJSON(c.Request, &outer) != nil {
+		c.fail(badRequest("HTTPBadRequest", "Body contains invalid data"))
+		return nil
+	}
+	if outer[key] == nil {
+		c.fail(badRequest("HTTPBadRequest", "Unable to find '%s' in request body", key))
+		return nil
+	}
+	var b body
+	if json.Unmarshal(outer[key], &b) != nil || b == nil {
+		c.fail(badRequest("HTTPBadRequest", "Body contains invalid data"))
+		return nil
+	}
+	return b
+}
+
+// payload is the body as a notification has it.
+func (b body) payload(key string) map[string]any {
+	return map[string]any{key: map[string]json.RawMessage(b)}
+}
+
+// setter gives a resource the value of an attribute.
+type setter func(raw json.RawMessage) *refusal
+
+// apply sets what a body has. Attributes that the setters do not know are refused: those that the resource has may not be changed.
+func (b body) apply(setters map[string]setter, known []attribute) *refusal {
+	var odd []string
+	for name := range b {
+		if setters[name] == nil && name != "tenant_id" && name != "project_id" {
+			odd = append(odd, name)
 		}
 	}
-	return true
+	slices.Sort(odd)
+	for _, name := range odd {
+		if slices.ContainsFunc(known, func(a attribute) bool { return a.name == name }) {
+			return badRequest("HTTPBadRequest", "Cannot update read-only attribute %s", name)
+		}
+	}
+	if len(odd) > 0 {
+		return badRequest("HTTPBadRequest", "Unrecognized attribute(s) '%s'", strings.Join(odd, ", "))
+	}
+	for _, name := range slices.Sorted(maps.Keys(b)) {
+		if set := setters[name]; set != nil {
+			if r := set(b[name]); r != nil {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// text is a value of a body; without it the answer is 400.
+func (b body) text(name string) (string, *refusal) {
+	var s string
+	if b[name] == nil {
+		return "", badRequest("HTTPBadRequest", "Failed to parse request. Required attribute '%s' not specified", name)
+	}
+	r := setText(name, &s)(b[name])
+	return s, r
+}
+
+// project is whom a new resource shall belong to: the caller's project, or another one for administrators.
+func (b body) project(c *call) (string, *refusal) {
+	project := c.caller.ProjectID
+	for _, name := range []string{"tenant_id", "project_id"} {
+		if raw := b[name]; raw != nil {
+			if r := setText(name, &project)(raw); r != nil {
+				return "", r
+			}
+		}
+	}
+	if project != c.caller.ProjectID && !c.caller.Admin() {
+		return "", notAuthorized("rule:create for another project")
+	}
+	return project, nil
+}
+
+func setText(name string, to *string) setter {
+	return func(raw json.RawMessage) *refusal {
+		if string(raw) == "null" || json.Unmarshal(raw, to) != nil {
+			return badRequest("HTTPBadRequest", "Invalid input for %s. Reason: '%s' is not a valid string.", name, raw)
+		}
+		return nil
+	}
+}
+
+// setBool takes what Neutron converts to a boolean.
+func setBool(to *bool) setter {
+	return func(raw json.RawMessage) *refusal {
+		switch text := strings.ToLower(strings.Trim(string(raw), `"`)); text {
+		case "true", "1":
+			*to = true
+		case "false", "0":
+			*to = false
+		default:
+			return invalidInput("'%s' cannot be converted to boolean.", text)
+		}
+		return nil
+	}
+}
+
+func setTexts(name string, to *[]string) setter {
+	return func(raw json.RawMessage) *refusal {
+		list := []string{}
+		if json.Unmarshal(raw, &list) != nil {
+			return badRequest("HTTPBadRequest", "Invalid input for %s. Reason: '%s' is not a list.", name, raw)
+		}
+		*to = append([]string{}, list...)
+		return nil
+	}
 }
 
 // sees tells whether the caller may see what a project owns.

@@ -1,8 +1,11 @@
-// Package neutron is an embedded OpenStack Networking API v2.0 for tests: networks, subnets, ports and agents. Nova takes its
-// servers' ports from it in process, with a MAC and an IPv4 address of the network's subnet.
+// Package neutron is an embedded OpenStack Networking API v2.0 for tests: networks, subnets, ports, agents and quotas, with
+// paging, sorting, filters and fields. Nova takes its servers' ports from it in process, with a MAC and an address of a subnet of the
+// network.
 //
-// It is simpler than Neutron in this: lists are not paged, a network has one IPv4 subnet that is given at the start or made
-// through the API, and there are no security groups, routers, floating addresses and quotas.
+// It is simpler than Neutron in this: subnets are IPv4, resources are made one by one, a resource's tags, its
+// provider's network and its security groups are shown and mean nothing, and there are no routers, floating addresses, subnet
+// pools, security groups, address scopes and RBAC. Ports of the DHCP agents do not exist. Ports have no quota unless they
+// are given one: a lab has more of them than Neutron's usual 500.
 package neutron
 
 import (
@@ -10,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -30,15 +34,22 @@ type Config struct {
 	Owner    string    // the networks' project; they are shared
 	Networks []Network // may be none
 	Hosts    []string  // where agents run
+	// Quota is what a project may have that was not given other values through the API, such as "port": 500; -1: no limit.
+	Quota    map[string]int
+	Notifier service.Notifier // of "port.create.end" and the like; nil: nobody
+	Now      func() time.Time
 }
 
 // Neutron is a Networking API. Its methods may be called by many goroutines at once.
 type Neutron struct {
 	config Config
 	router *service.Router
-	agents []agent
 
 	mu       sync.RWMutex
+	agents   []*agent
+	quotas   map[string]map[string]int // that projects were given
+	portsOf  map[string]int            // by project
+	macs     map[[2]string]bool        // in use, with their network
 	networks resources[*network]
 	subnets  resources[*subnet]
 	ports    resources[*port]
@@ -47,26 +58,39 @@ type Neutron struct {
 
 // New makes a Neutron.
 func New(c Config) (*Neutron, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Notifier == nil {
+		c.Notifier = service.Silent{}
+	}
 	n := &Neutron{
-		config: c, agents: agentsOf(c.Hosts), byDevice: map[string][]*port{},
+		config: c, byDevice: map[string][]*port{}, quotas: map[string]map[string]int{}, portsOf: map[string]int{}, macs: map[[2]string]bool{},
 		networks: newResources[*network](), subnets: newResources[*subnet](), ports: newResources[*port](),
 	}
+	n.agents = n.agentsOf(c.Hosts)
 	for _, given := range c.Networks {
-		added := newNetwork(given.ID, given.Name, c.Owner)
-		added.Shared = true
-		if err := n.networks.add(given.ID, added); err != nil {
-			return nil, fmt.Errorf("network %s: %w", given.Name, err)
-		}
-		s, err := newSubnet(uuid.NewSHA1(uuid.NameSpaceURL, []byte("subnet/"+given.ID)).String(), given.Name, added, given.Subnet)
-		if err != nil {
-			return nil, fmt.Errorf("network %s: %w", given.Name, err)
-		}
-		if err := n.subnets.add(s.ID, s); err != nil {
+		if err := n.addNetwork(given); err != nil {
 			return nil, fmt.Errorf("network %s: %w", given.Name, err)
 		}
 	}
 	n.router = n.routes()
 	return n, nil
+}
+
+// addNetwork makes a network that there is from the start, shared.
+func (n *Neutron) addNetwork(given Network) error {
+	o := n.newNetwork(given.ID, given.Name, n.config.Owner)
+	o.Shared = true
+	if err := n.networks.add(o.ID, o); err != nil {
+		return err
+	}
+	s, err := n.newSubnet(uuid.NewSHA1(uuid.NameSpaceURL, []byte("subnet/"+given.ID)).String(), given.Name, o, given.Subnet)
+	if err != nil {
+		return err
+	}
+	n.keepSubnet(o, s)
+	return nil
 }
 
 // Route is the template that a request's path matches, such as "GET /v2.1/servers/{id}".
@@ -81,21 +105,35 @@ func (n *Neutron) routes() *service.Router {
 	r := service.NewRouter(n.Fail)
 	r.Handle("GET", "/{$}", n.versions)
 	handle := func(method, path string, h func(*call)) { r.Handle(method, "/v2.0"+path, n.authorized(h)) }
-	handle("GET", "/networks", n.listNetworks)
-	handle("POST", "/networks", n.createNetwork)
-	handle("GET", "/networks/{id}", n.showNetwork)
-	handle("DELETE", "/networks/{id}", n.deleteNetwork)
-	handle("GET", "/subnets", n.listSubnets)
-	handle("POST", "/subnets", n.createSubnet)
-	handle("GET", "/subnets/{id}", n.showSubnet)
-	handle("DELETE", "/subnets/{id}", n.deleteSubnet)
-	handle("GET", "/ports", n.listPorts)
-	handle("POST", "/ports", n.createPort)
-	handle("GET", "/ports/{id}", n.showPort)
-	handle("DELETE", "/ports/{id}", n.deletePort)
+	for _, o := range []struct {
+		path                               string
+		list, create, show, update, delete func(*call)
+	}{
+		{"/networks", n.listNetworks, n.createNetwork, n.showNetwork, n.updateNetwork, n.deleteNetwork},
+		{"/subnets", n.listSubnets, n.createSubnet, n.showSubnet, n.updateSubnet, n.deleteSubnet},
+		{"/ports", n.listPorts, n.createPort, n.showPort, n.updatePort, n.deletePort},
+	} {
+		handle("GET", o.path, o.list)
+		handle("POST", o.path, o.create)
+		handle("GET", o.path+"/{id}", o.show)
+		handle("PUT", o.path+"/{id}", o.update)
+		handle("DELETE", o.path+"/{id}", o.delete)
+	}
 	handle("GET", "/agents", n.listAgents)
 	handle("GET", "/agents/{id}", n.showAgent)
+	handle("PUT", "/agents/{id}", n.updateAgent)
+	handle("DELETE", "/agents/{id}", n.deleteAgent)
+	handle("GET", "/quotas", n.listQuotas)
+	handle("GET", "/quotas/{project}", n.showQuota)
+	handle("PUT", "/quotas/{project}", n.updateQuota)
+	handle("DELETE", "/quotas/{project}", n.deleteQuota)
+	handle("GET", "/quotas/{project}/default", n.showDefaultQuota)
+	handle("GET", "/quotas/{project}/details", n.showQuotaDetails)
+	handle("GET", "/quotas/{project}/details.json", n.showQuotaDetails)
+	handle("GET", "/network-ip-availabilities", n.listAvailabilities)
+	handle("GET", "/network-ip-availabilities/{id}", n.showAvailability)
 	handle("GET", "/extensions", n.listExtensions)
+	handle("GET", "/extensions/{alias}", n.showExtension)
 	return r
 }
 

@@ -40,6 +40,14 @@ func (s *server) ready(c *call, action string, states ...string) bool {
 	return false
 }
 
+// placed tells whether a server has a host; else it answers 409. Nova asks that of some actions before it looks at the state.
+func (s *server) placed(c *call) bool {
+	if s.host == nil {
+		c.fail(http.StatusConflict, "Instance "+s.id+" is not ready")
+	}
+	return s.host != nil
+}
+
 func (s *server) conflict(c *call, action, state string) {
 	c.fail(http.StatusConflict, "Cannot '"+action+"' instance "+s.id+" while it is in "+state)
 }
@@ -80,8 +88,8 @@ func (n *Nova) around(name string, do job) job {
 func (n *Nova) startServer(c *call) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s := n.find(c)
-	if s == nil || s.refusesLocked(c) || !s.ready(c, "start", stopped) {
+	s := n.mapped(c)
+	if s == nil || s.refusesLocked(c) || !s.placed(c) || !s.ready(c, "start", stopped) {
 		return
 	}
 	n.change(c, s, "start", poweringOn, "compute_start_instance", n.around("power_on", n.run))
@@ -91,8 +99,8 @@ func (n *Nova) startServer(c *call) {
 func (n *Nova) stopServer(c *call) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s := n.find(c)
-	if s == nil || s.refusesLocked(c) || !s.ready(c, "stop", active, failed) {
+	s := n.mapped(c)
+	if s == nil || s.refusesLocked(c) || !s.placed(c) || !s.ready(c, "stop", active, failed) {
 		return
 	}
 	n.change(c, s, "stop", poweringOff, "compute_stop_instance", n.around("power_off", n.halt))

@@ -103,7 +103,14 @@ type aggregateBody struct {
 
 func aggregateCheck(required ...string) check {
 	return object([]string{"aggregate"}, property{"aggregate", object(required, property{"name", name},
-		property{zoneKey, orNull(zoneName, "string")})})
+		property{zoneKey, zoneOrNull})})
+}
+
+func zoneOrNull(raw rawJSON) *flaw {
+	if kindOf(raw) != "null" && zoneName(raw) != nil {
+		return &flaw{message: python(raw) + " is not valid under any of the given schemas"}
+	}
+	return nil
 }
 
 func (n *Nova) createAggregate(c *call) {
@@ -236,7 +243,7 @@ func (n *Nova) addAggregateHost(c *call, raw []byte) {
 		return
 	}
 	if n.hostNamed(asked.Host) == nil {
-		c.fail(http.StatusNotFound, "Host '"+asked.Host+"' is not mapped to any cell")
+		c.fail(http.StatusNotFound, "Compute host "+asked.Host+" could not be found.")
 		return
 	}
 	id := strconv.Itoa(a.id)
@@ -303,6 +310,7 @@ func (n *Nova) setAggregateMetadata(c *call, raw []byte) {
 			a.metadata[key] = *value
 		}
 	}
-	a.updated = n.config.Now()
-	c.answerAggregate(a)
+	said := *a
+	said.updated = n.config.Now() // Nova says so, but does not keep it
+	c.answerAggregate(&said)
 }

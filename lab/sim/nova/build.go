@@ -34,7 +34,7 @@ func (n *Nova) begin(s *server, do job) (finished <-chan struct{}) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if err != nil && ctx.Err() == nil {
-			s.fault = &fault{500, err.Error(), n.config.Now()}
+			s.fault = n.faultOf(err)
 			n.enter(s, failed, "")
 		}
 	})

@@ -36,6 +36,9 @@ func (c *call) answer(status int, v any) { service.WriteJSON(c.w, status, v) }
 
 func (c *call) fail(status int, message string) { writeFault(c.w, status, message) }
 
+// malformed is what webob says where Nova says nothing of its own.
+const malformed = "The server could not comply with the request since it is either malformed or otherwise incorrect."
+
 func (c *call) notFound() { c.fail(http.StatusNotFound, "The resource could not be found.") }
 
 func (c *call) forbidden(policy string) {
@@ -200,18 +203,16 @@ func (n *Nova) authorized(first, last int, h func(*call)) http.HandlerFunc {
 				return
 			}
 			if !v.AtLeast(minVersion) || !n.maxVersion.AtLeast(v) {
+				setVersion(header, asked) // the one that there is not
 				c.fail(http.StatusNotAcceptable, "Version "+asked+" is not supported by the API. Minimum is "+minVersion.String()+
 					" and maximum is "+n.maxVersion.String()+".")
 				return
 			}
 			c.version = v
 		}
-		version := c.version.String()
-		header[versionHeaderKey] = []string{"compute " + version}
-		header[olderVersionHeaderKey] = []string{version}
-		header["Vary"] = []string{versionHeader, olderVersionHeader}
-		if caller.ProjectID == "" {
-			c.forbidden("servers") // a token without scope has no roles
+		setVersion(header, c.version.String())
+		if caller.ProjectID == "" && r.Method != http.MethodGet {
+			c.forbidden("servers") // a token without scope sees what is of no project: nothing
 			return
 		}
 		if !c.atLeast(first) || c.atLeast(last+1) {
@@ -220,6 +221,12 @@ func (n *Nova) authorized(first, last int, h func(*call)) http.HandlerFunc {
 		}
 		h(c)
 	}
+}
+
+func setVersion(header http.Header, version string) {
+	header[versionHeaderKey] = []string{"compute " + version}
+	header[olderVersionHeaderKey] = []string{version}
+	header["Vary"] = []string{versionHeader, olderVersionHeader}
 }
 
 // The keys of http.Header, canonical once and for all.

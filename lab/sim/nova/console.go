@@ -2,6 +2,7 @@ package nova
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -106,8 +107,8 @@ func (n *Nova) console(c *call, protocol, kind string) (url string, ok bool) {
 	case kind != spiceHTML5 && kind != spiceDirect:
 		c.fail(http.StatusBadRequest, "Invalid console type "+kind)
 		return "", false
-	case !runs(state):
-		c.fail(http.StatusConflict, "Instance "+s.id+" is not ready")
+	case !runs(state): // libvirt has no port of it, which Nova does not expect
+		c.failed(errors.New("<class 'ValueError'>"))
 		return "", false
 	case console == nil:
 		var err error
@@ -163,16 +164,21 @@ func (n *Nova) showConsoleToken(c *call) {
 		c.forbidden("os-console-auth-tokens")
 		return
 	}
-	if !c.atLeast(31) {
-		c.fail(http.StatusBadRequest, "The server could not comply with the request since it is either malformed or otherwise incorrect.")
-		return
-	}
 	n.mu.RLock()
 	t, ok := n.consoles.byToken[c.PathValue("token")]
 	ok = ok && n.config.Now().Before(t.expires)
 	n.mu.RUnlock()
-	if !ok {
+	switch {
+	case !ok:
 		c.fail(http.StatusNotFound, "Token not found")
+		return
+	case !c.atLeast(31): // those of RDP only, which there are none of
+		c.fail(http.StatusUnauthorized, "The requested console type details are not accessible")
+		return
+	}
+	if !c.atLeast(31) { // only consoles of RDP were told before
+		c.w.Header().Set("WWW-Authenticate", `Keystone uri="`+n.config.Identity+`"`)
+		c.fail(http.StatusUnauthorized, "The requested console type details are not accessible")
 		return
 	}
 	v := map[string]any{

@@ -266,11 +266,12 @@ func (n *Nova) readWish(c *call, asked *createFields) (w wish, err error) {
 		if !c.caller.Admin() {
 			return w, problem{http.StatusForbidden, "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed."}
 		}
-		h := n.hostNamed(cmp.Or(host, node))
-		if h == nil || zone != "" && zone != n.zoneOf(h) {
-			return w, badRequest("No valid host was found. ")
+		// The zone is the host's, whatever was asked for.
+		if h := n.hostNamed(cmp.Or(host, node)); h != nil {
+			w = wish{zone: n.zoneOf(h), host: h.ID, forced: true}
+		} else {
+			w.missing = "No such host - host: " + cmp.Or(host, "None") + " node: " + cmp.Or(node, "None") + " "
 		}
-		w = wish{zone: zone, host: h.ID, forced: true}
 	} else if zone != "" {
 		if available, _ := n.zones(); !slices.Contains(available, zone) {
 			return w, badRequest("The requested availability zone is not available")
@@ -323,7 +324,10 @@ func (n *Nova) readNetworks(c *call, raw rawJSON) ([]string, error) {
 	var ids []string
 	for _, item := range list {
 		if item.Port != "" {
-			return nil, badRequest("Port " + item.Port + " could not be found.") // ports are made with the servers only
+			return nil, badRequest("Port id " + item.Port + " could not be found.") // ports are made with the servers only
+		}
+		if item.UUID == "" {
+			return nil, badRequest("Bad network format: missing 'uuid'")
 		}
 		if _, err := uuid.Parse(item.UUID); err != nil {
 			return nil, badRequest("Bad networks format: network uuid is not in proper format (" + item.UUID + ")")

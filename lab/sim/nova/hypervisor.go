@@ -43,7 +43,7 @@ func (n *Nova) writeHypervisors(c *call, path string, detail bool) {
 		pattern = q.Get("hypervisor_hostname_pattern")
 	}
 	if pattern != "" && (q.Has("limit") || p.marker != "") {
-		c.fail(http.StatusBadRequest, "Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not supported.")
+		c.fail(http.StatusBadRequest, malformed) // Nova says more, but where nobody sees it
 		return
 	}
 	n.mu.RLock()

@@ -154,7 +154,7 @@ func (c *call) sortOrder(q url.Values) ([]sortKey, error) {
 		}
 	}
 	if len(directions) > max(1, len(keys)) {
-		return nil, badRequest("Invalid input received: Sort direction array size exceeds sort key array size.")
+		return nil, badRequest("Invalid input received: Sort direction size exceeds sort key size")
 	}
 	usual := "desc"
 	if len(directions) > 0 {

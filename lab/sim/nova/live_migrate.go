@@ -80,15 +80,20 @@ func (n *Nova) liveMigrateAction(c *call, raw rawJSON) {
 		return
 	}
 	if !c.atLeast(34) {
+		var err error
 		select {
-		case err := <-ready:
-			if err != nil {
-				c.fail(http.StatusBadRequest, err.Error())
-				return
-			}
+		case err = <-ready:
 		case <-c.Context().Done():
 			return
-		case <-finished: // deleted before it began
+		case <-finished:
+			select {
+			case err = <-ready:
+			default: // the server was deleted before it began
+			}
+		}
+		if err != nil {
+			c.fail(http.StatusBadRequest, err.Error())
+			return
 		}
 	}
 	c.w.WriteHeader(http.StatusAccepted)
@@ -115,7 +120,7 @@ func (n *Nova) liveMigrate(ctx context.Context, s *server, a *instanceAction, m 
 		defer n.mu.Unlock()
 		if ctx.Err() == nil {
 			n.setMigration(m, "error")
-			s.fault = &fault{500, err.Error(), n.config.Now()}
+			s.fault = n.faultOf(err)
 			n.enter(s, s.state, "")
 			n.sayTaskError(s, "migrate_server", err)
 		}

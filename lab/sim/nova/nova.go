@@ -223,6 +223,7 @@ func (n *Nova) routes() *service.Router {
 	handle("DELETE", "/servers/{id}", n.deleteServer)
 	handle("POST", "/servers/{id}/action", n.actOnServer)
 	handle("GET", "/servers/{id}/ips", n.listAddresses)
+	handle("GET", "/servers/{id}/os-interface", n.listInterfaces)
 	handle("GET", "/servers/{id}/ips/{network}", n.showAddresses)
 	handle("GET", "/servers/{id}/metadata", n.listMetadata)
 	handle("POST", "/servers/{id}/metadata", n.addMetadata)

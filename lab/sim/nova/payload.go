@@ -80,11 +80,21 @@ func flavorPayload(f *Flavor) map[string]any {
 	})
 }
 
-func exceptionPayload(err error) map[string]any {
-	exception, module := "NovaException", "nova.compute.manager"
+// exceptionOf is the class of what Nova would have raised, and where.
+func exceptionOf(err error) (class, module string) {
 	if _, ok := err.(noHost); ok {
-		exception, module = "NoValidHost", "nova.scheduler.manager"
+		return "NoValidHost", "nova.scheduler.manager"
 	}
+	return "NovaException", "nova.compute.manager"
+}
+
+func (n *Nova) faultOf(err error) *fault {
+	class, _ := exceptionOf(err)
+	return &fault{500, err.Error(), class, n.config.Now()}
+}
+
+func exceptionPayload(err error) map[string]any {
+	exception, module := exceptionOf(err)
 	return versioned("ExceptionPayload", "1.1", map[string]any{
 		"module_name": module, "function_name": "_lab", "exception": exception, "exception_message": err.Error(),
 		"traceback": "Traceback (most recent call last):\nnova.exception." + exception + ": " + err.Error() + "\n",

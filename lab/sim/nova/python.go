@@ -12,9 +12,8 @@ const maxQuoted = 1000
 
 // pythonText is a JSON value as Python's str() writes it, which Nova's messages do.
 func pythonText(raw rawJSON) string {
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
-		return shorten(s)
+	if kindOf(raw) == "string" {
+		return shorten(stringOf(raw))
 	}
 	return python(raw)
 }

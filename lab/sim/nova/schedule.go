@@ -12,6 +12,8 @@ type wish struct {
 	host string // its id; empty: any
 	// forced hosts are not looked at by the scheduler's filters, as those of "zone:host" are.
 	forced bool
+	// missing is why there is no such host; empty: there is.
+	missing string
 }
 
 // The ends of NoValidHost: Placement had no candidate, or all that it had were filtered out.
@@ -21,7 +23,7 @@ const (
 	maxBuildRetries = 3 // [scheduler] max_attempts
 )
 
-// refusal of the scheduler.
+// noHost is the scheduler's refusal.
 type noHost string
 
 func (e noHost) Error() string { return string(e) }
@@ -29,6 +31,9 @@ func (e noHost) Error() string { return string(e) }
 // schedule claims room for a consumer at the best host that will do, none of those in except. Nova's scheduler asks Placement, whose
 // capacity counts, for hosts that are enabled and in the zone, filters out those that are down, and weighs the rest by memory.
 func (n *Nova) schedule(s *server, w wish, except ...*host) (*host, error) {
+	if w.missing != "" {
+		return nil, noHost(noValidHost + w.missing)
+	}
 	candidates := n.config.Placement.Candidates(resourcesOf(s.flavor))
 	found := false
 	for _, id := range candidates {

@@ -88,9 +88,10 @@ type server struct {
 }
 
 type fault struct {
-	code    int
-	message string
-	at      time.Time
+	code      int
+	message   string
+	exception string // its class
+	at        time.Time
 }
 
 // status is what clients see (_STATE_MAP of nova/api/openstack/common.py).

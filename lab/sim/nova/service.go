@@ -324,5 +324,6 @@ func (n *Nova) refusesUp(c *call, host string) bool {
 
 func (n *Nova) serviceChanged(h *host) {
 	h.service.changed = n.config.Now()
+	n.config.Placement.SetTrait(h.ID, "COMPUTE_STATUS_DISABLED", h.service.disabled)
 	n.sayService(h)
 }

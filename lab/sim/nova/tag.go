@@ -15,9 +15,19 @@ var (
 	tagList = array(tagText, maxTags)
 )
 
+// mapped is find with the words of those who look in the table of cells first.
+func (n *Nova) mapped(c *call) *server {
+	s := n.servers[c.PathValue("id")]
+	if s == nil || s.project != c.caller.ProjectID && !c.caller.Admin() {
+		c.fail(http.StatusNotFound, "Instance "+c.PathValue("id")+" has no mapping to a cell.")
+		return nil
+	}
+	return s
+}
+
 // tagged finds the server whose tags are to be changed; it must be one that was built. It is called with the lock held.
 func (n *Nova) tagged(c *call, action string) *server {
-	s := n.find(c)
+	s := n.mapped(c)
 	if s != nil && !slices.Contains([]string{active, paused, suspended, stopped}, s.state) {
 		s.conflict(c, action, "vm_state "+s.state)
 		return nil
@@ -33,7 +43,7 @@ func (n *Nova) saveTags(s *server, tags []string) {
 
 func (n *Nova) listTags(c *call) {
 	n.mu.RLock()
-	s := n.find(c)
+	s := n.mapped(c)
 	if s == nil {
 		n.mu.RUnlock()
 		return
@@ -53,7 +63,7 @@ func writeTags(c *call, tags []string) {
 func (n *Nova) showTag(c *call) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	s := n.find(c)
+	s := n.mapped(c)
 	switch tag := c.PathValue("tag"); {
 	case s == nil:
 	case slices.Contains(s.tags, tag):

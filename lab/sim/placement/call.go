@@ -110,8 +110,11 @@ func (p *Placement) Fail(w http.ResponseWriter, r *http.Request, status int, mes
 		message = "The method " + r.Method + " is not allowed for this resource. \n\n " + message
 	}
 	e := errorBody(w, status, message)
-	if v, err := negotiate(r); err == nil && v.Minor >= 23 {
-		e["code"] = undefinedCode
+	if v, err := negotiate(r); err == nil {
+		w.Header().Set("OpenStack-API-Version", "placement "+v.String())
+		if v.Minor >= 23 {
+			e["code"] = undefinedCode
+		}
 	}
 	writeError(w, status, e)
 }

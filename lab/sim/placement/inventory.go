@@ -186,6 +186,10 @@ func (p *Placement) putInventory(c *call) {
 		return
 	}
 	class := c.PathValue("class")
+	if !p.classes[class] {
+		c.fail(notFound("No such resource class %s.", class))
+		return
+	}
 	if _, ok := found.inventories[class]; !ok {
 		c.fail(badRequest("No inventory record with resource class for resource provider %s: No inventory of class %s found.", found.id, class))
 		return

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCandidates(t *testing.T) {
+func TestOrderOfCandidates(t *testing.T) {
 	p := two(t)
 	require.Equal(t, []string{"b", "a"}, p.Candidates(map[string]int{MemoryMB: 4}), "most memory first")
 	require.Equal(t, []string{"b"}, p.Candidates(map[string]int{MemoryMB: 10}))

@@ -162,3 +162,19 @@ func (p *provider) setTraits(traits map[string]bool) {
 		p.generation++
 	}
 }
+
+// SetTrait gives a provider a standard trait, or takes it away, as Nova's compute nodes do. A provider that there is not has none.
+func (p *Placement) SetTrait(id, trait string, has bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found := p.byID[id]
+	if found == nil || found.traits[trait] == has {
+		return
+	}
+	if has {
+		found.traits[trait] = true
+	} else {
+		delete(found.traits, trait)
+	}
+	found.generation++
+}
