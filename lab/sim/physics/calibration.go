@@ -38,7 +38,7 @@ func Calibrated() Calibration {
 			CPUs: 48,                                            // chosen
 			Disk: Disk{IOPS: 1600, Disks: 8, WriteCost: 2},      // rule: a 15,000 rpm disk serves 200 requests a second; 8 in RAID 10
 			KSM:  true, ScanRate: 1250 * 4096 / 1048576.0 * 100, // rule: ksmtuned's most, 1250 pages each 10 ms
-			FatalKills: 3, FatalWindow: time.Hour, // chosen; production: too much memory and the host dies
+			FatalKills: 3, FatalWindow: 2 * time.Hour, // chosen; production: too much memory and the host dies
 		},
 		Slow: Disk{IOPS: 160, Disks: 2, WriteCost: 2}, // rule: a SATA disk serves 80 requests a second; 2 in RAID 1
 		Pooled: Desktop{
@@ -65,7 +65,7 @@ func Calibrated() Calibration {
 			{After: time.Hour, Memory: 0.68, Activity: 0.55},
 			{After: 4 * time.Hour, Memory: 0.80, Activity: 0.1}, // lunch: KSM catches up
 			{After: 5 * time.Hour, Memory: 0.80, Activity: 0.55},
-			{After: 8 * time.Hour, Memory: 0.88, Activity: 0.55}, // the browser has grown all day
+			{After: 8 * time.Hour, Memory: 0.89, Activity: 0.55}, // the browser has grown all day
 		},
 		StormHost: Host{
 			Memory: 16 << 10,

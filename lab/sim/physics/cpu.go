@@ -50,7 +50,7 @@ func (p processors) replyStretch() float64 {
 
 // root is where a falling function is 0, between low and high.
 func root(low, high float64, f func(float64) float64) float64 {
-	for range 60 {
+	for range 40 { // to a relative error of 1e-12
 		middle := (low + high) / 2
 		if f(middle) > 0 {
 			low = middle

@@ -157,8 +157,7 @@ func (h *host) settle() {
 // settleSharing shares CPUs and disk. Boots that wait for the disk leave the CPUs alone and the other way round, so each is computed
 // with what the other gave, until that changes no more.
 func (h *host) settleSharing() {
-	idle := h.spec.Disk.Disks / h.spec.Disk.IOPS
-	h.latency = idle
+	h.latency = h.spec.Disk.Disks / h.spec.Disk.IOPS
 	people := h.people()
 	for range 4 {
 		h.processors = people
@@ -166,10 +165,11 @@ func (h *host) settleSharing() {
 		for _, d := range h.desktops {
 			h.processors.boots += d.cpuDemand(h.latency)
 		}
+		before := h.latency
 		h.stretch = h.processors.stretch()
 		h.settleDisk()
-		if h.latency == idle && h.stretch == 1 {
-			break
+		if h.stretch == 1 || h.latency == before {
+			break // CPU work takes no longer for what the disk does
 		}
 	}
 	for _, d := range h.desktops {
