@@ -131,7 +131,7 @@ func (n *Nova) rebootServer(c *call, arguments json.RawMessage) {
 
 // restartGuest leaves the desktop alone: what is behind the SPICE server is not simulated here.
 func (n *Nova) restartGuest(ctx context.Context, s *server) error {
-	if err := sleep(ctx, n.bootDuration()); err != nil {
+	if err := n.boot(ctx, s); err != nil {
 		return err
 	}
 	n.mu.Lock()

@@ -75,6 +75,10 @@ type Config struct {
 	// desktop is started. It is asked once a boot, with random numbers that are the same in every run of the same Seed.
 	Boot func(*rand.Rand) time.Duration
 	Seed uint64
+	// Hardware decides instead of Boot, if it is not nil.
+	Hardware Hardware
+	// ServiceDownTime is after how long without a report a nova-compute is down ([DEFAULT] service_down_time): 60 s if 0.
+	ServiceDownTime time.Duration
 	// BootsPerHost is how many servers may boot on a host at once; 0 is no limit.
 	BootsPerHost int
 	// SpiceDirect offers microversions up to 2.99, and consoles of type spice-direct.
@@ -121,12 +125,16 @@ type host struct {
 	number  int // Nova's ids before UUIDs
 	boots   chan struct{}
 	servers map[string]*server
+	silent  time.Time // since when its nova-compute reports nothing; zero: it does
 }
 
 // New makes a Nova.
 func New(c Config) (*Nova, error) {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.ServiceDownTime == 0 {
+		c.ServiceDownTime = time.Minute
 	}
 	if c.Boot == nil {
 		c.Boot = func(*rand.Rand) time.Duration { return 0 }

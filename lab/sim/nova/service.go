@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 
@@ -28,28 +29,62 @@ func (n *Nova) listServices(c *call) {
 	}
 	q := c.URL.Query()
 	list := []any{}
-	add := func(id any, binary, host, zone string) {
+	add := func(id any, binary, host, zone, state string, reported time.Time) {
 		if q.Has("host") && q.Get("host") != host || q.Has("binary") && q.Get("binary") != binary {
 			return
 		}
 		v := map[string]any{
-			"id": id, "binary": binary, "host": host, "zone": zone, "status": "enabled", "state": "up", "disabled_reason": nil,
-			"updated_at": n.config.Now().UTC().Truncate(reportInterval).Format(actionTime),
+			"id": id, "binary": binary, "host": host, "zone": zone, "status": "enabled", "state": state, "disabled_reason": nil,
+			"updated_at": reported.UTC().Truncate(reportInterval).Format(actionTime),
 		}
 		if c.atLeast(11) {
 			v["forced_down"] = false
 		}
 		list = append(list, v)
 	}
+	now := n.config.Now()
 	for i, binary := range []string{"nova-conductor", "nova-scheduler"} {
 		var id any = len(n.hosts) + 1 + i
 		if c.atLeast(53) {
 			id = serviceUUID(binary, "controller")
 		}
-		add(id, binary, "controller", "internal")
+		add(id, binary, "controller", "internal", "up", now)
 	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
 	for _, h := range n.hosts {
-		add(n.serviceID(c, h), "nova-compute", h.Name, "nova")
+		reported := now
+		if !h.silent.IsZero() {
+			reported = h.silent
+		}
+		add(n.serviceID(c, h), "nova-compute", h.Name, "nova", n.stateOf(h), reported)
 	}
 	c.answer(http.StatusOK, map[string]any{"services": list})
+}
+
+// SetHostDown stops the nova-compute of a host, or starts it again. A stopped one reports nothing, and is down after ServiceDownTime.
+func (n *Nova) SetHostDown(name string, down bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, h := range n.hosts {
+		if h.Name != name {
+			continue
+		}
+		switch {
+		case !down:
+			h.silent = time.Time{}
+		case h.silent.IsZero():
+			h.silent = n.config.Now()
+		}
+		return nil
+	}
+	return fmt.Errorf("setting the compute service of host %s: there is no such host", name)
+}
+
+// stateOf a host's nova-compute is "up" or "down". It is called with the lock held.
+func (n *Nova) stateOf(h *host) string {
+	if !h.silent.IsZero() && n.config.Now().Sub(h.silent) > n.config.ServiceDownTime {
+		return "down"
+	}
+	return "up"
 }

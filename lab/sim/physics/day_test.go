@@ -52,7 +52,7 @@ func (c *cloud) Killed(id, host string) {
 	fmt.Fprintln(c.outcome, "killed", id, host, c.model.Now())
 }
 
-func (c *cloud) HostDown(host string) {
+func (c *cloud) HostDown(host string, _ []string) {
 	c.down++
 	fmt.Fprintln(c.outcome, "down", host, c.model.Now())
 }

@@ -36,8 +36,8 @@ func (g *gate) Booted(id string, _ time.Duration) {
 	g.next()
 }
 
-func (*gate) Killed(string, string) {}
-func (*gate) HostDown(string)       {}
+func (*gate) Killed(string, string)     {}
+func (*gate) HostDown(string, []string) {}
 
 type storm struct {
 	boot, latency, all time.Duration // medians, and until the last has booted

@@ -57,6 +57,7 @@ type host struct {
 
 	processors processors
 	stretch    float64 // of CPU work
+	reply      float64 // how much longer a reply's CPU work takes; 0: not known yet
 	streams    []stream
 	latency    float64 // of a request, s
 	iops       float64 // served
@@ -136,17 +137,20 @@ func (h *host) die(m *Model) {
 	if !h.alive {
 		return
 	}
+	var ended []string
 	for _, d := range h.desktops {
 		if d.on() {
 			h.end(d, Killed)
+			ended = append(ended, d.id)
 		}
 	}
 	h.alive, h.merged = false, 0
-	m.report(func(o Observer) { o.HostDown(h.name) })
+	m.report(func(o Observer) { o.HostDown(h.name, ended) })
 }
 
 // settle computes how fast everything goes from now on.
 func (h *host) settle() {
+	h.reply = 0
 	h.settleSharing()
 	for _, d := range h.desktops {
 		d.grow(h.at)
@@ -181,6 +185,14 @@ func (h *host) settleSharing() {
 			d.ioRate = d.stream(h).rate(h.latency)
 		}
 	}
+}
+
+// replyStretch is computed when somebody wants to know.
+func (h *host) replyStretch() float64 {
+	if h.reply == 0 {
+		h.reply = h.processors.replyStretch()
+	}
+	return h.reply
 }
 
 // cpuDemand is how much of the CPUs a boot could use.

@@ -17,7 +17,7 @@ type events struct {
 
 func (e *events) Booted(id string, _ time.Duration) { e.booted = append(e.booted, id) }
 func (e *events) Killed(id, _ string)               { e.killed = append(e.killed, id) }
-func (e *events) HostDown(name string)              { e.down = append(e.down, name) }
+func (e *events) HostDown(name string, _ []string)  { e.down = append(e.down, name) }
 
 // overcommit is the experiment with a 1 GiB host: guests of 256 MiB start one after another.
 type overcommit struct {
@@ -129,7 +129,7 @@ func (s *shift) Booted(id string, _ time.Duration) {
 func (s *shift) Killed(id, _ string) {
 	s.killed, s.kills = append(s.killed, id), append(s.kills, s.model.Now())
 }
-func (s *shift) HostDown(string) { s.died = s.model.Now() }
+func (s *shift) HostDown(string, []string) { s.died = s.model.Now() }
 
 const (
 	restart = 5 * time.Minute // after a fault the user has a desktop again (production)

@@ -32,8 +32,8 @@ type Observer interface {
 	Booted(desktop string, took time.Duration)
 	// Killed: the OOM killer of its host ended a desktop.
 	Killed(desktop, host string)
-	// HostDown: a host died, and all its desktops with it.
-	HostDown(host string)
+	// HostDown: a host died, and the desktops that were booting or ran on it with it.
+	HostDown(host string, desktops []string)
 }
 
 // Model is a number of hosts and their desktops. It is not safe for concurrent use.
@@ -163,6 +163,16 @@ func (m *Model) Boot(id string) error {
 		return fmt.Errorf("booting desktop %s: %w: %s", id, ErrHostDown, d.host.name)
 	}
 	m.do(d.host, func() { d.begin(m.now) })
+	return nil
+}
+
+// Resume makes a desktop run that is off or was killed, as if it had booted long ago.
+func (m *Model) Resume(id string) error {
+	if err := m.Boot(id); err != nil {
+		return err
+	}
+	d := m.desktops[id]
+	m.do(d.host, func() { d.prepared, d.cpu, d.requests = true, 0, 0 })
 	return nil
 }
 

@@ -13,7 +13,7 @@ type HostState struct {
 
 	Memory    float64 // MiB
 	Used      float64 // of it, MiB
-	Committed float64 // the memory of all desktops placed here, MiB, as Placement counts it
+	Committed float64 // the memory of all desktops placed here, MiB
 	Swap      float64 // MiB
 	SwapUsed  float64 // MiB
 	Limit     float64 // memory and swap, MiB
@@ -50,7 +50,7 @@ func (m *Model) Host(name string) (HostState, error) {
 	s := HostState{
 		Name: name, Alive: h.alive, OOMKills: h.oomKills, Desktops: len(h.desktops),
 		Memory: h.spec.Memory, Swap: h.spec.Swap, Limit: h.limit(), SwapUsed: h.swapped(), KSM: h.ksm && h.alive,
-		CPUs: h.spec.CPUs, Load: h.processors.load + h.processors.boots, Stretch: h.processors.replyStretch(),
+		CPUs: h.spec.CPUs, Load: h.processors.load + h.processors.boots, Stretch: h.replyStretch(),
 		IOPS: h.iops, Utilisation: h.busy, Queue: h.iops * h.latency, Latency: duration(h.latency),
 		Requests: h.requests, Busy: duration(h.busySeconds),
 	}
@@ -113,6 +113,6 @@ func (m *Model) Desktop(id string) (DesktopState, error) {
 	}
 	s.BootTime, s.BootLatency = duration(d.booted-d.started), duration(d.latency)
 	r := d.spec.Reply
-	s.Reply = duration(r.CPU.Seconds()*h.processors.replyStretch() + (r.Reads+r.Pages*h.swappedShare())*h.latency)
+	s.Reply = duration(r.CPU.Seconds()*h.replyStretch() + (r.Reads+r.Pages*h.swappedShare())*h.latency)
 	return s, nil
 }
