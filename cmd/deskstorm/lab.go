@@ -47,6 +47,9 @@ func newLabUpCommand(dir *string) *cobra.Command {
 		sim   bool
 		ready int
 		log   logFlags
+
+		physics bool
+		speed   float64
 	)
 	cmd := &cobra.Command{
 		Use:   "up --sim",
@@ -77,6 +80,14 @@ func newLabUpCommand(dir *string) *cobra.Command {
 			if o.Users < 1 {
 				return fmt.Errorf("--users %d is less than 1", o.Users)
 			}
+			if physics {
+				if !(speed > 0) {
+					return fmt.Errorf("--speed %g is not above 0", speed)
+				}
+				o.Speed = speed
+			} else if cmd.Flags().Changed("speed") {
+				return errors.New("--speed is of the hardware: add --physics")
+			}
 			var err error
 			if o.Log, err = log.logger(cmd.ErrOrStderr()); err != nil {
 				return err
@@ -93,6 +104,8 @@ func newLabUpCommand(dir *string) *cobra.Command {
 	cmd.Flags().IntVar(&o.Users, "users", 0, "people in the directory (default: as many as desktops)")
 	cmd.Flags().BoolVar(&o.QEMU, "kvm", false, "real desktops under QEMU instead of simulated ones")
 	cmd.Flags().StringVar(&o.Accelerator, "accel", "", "with --kvm: kvm or tcg (default: kvm where there is one)")
+	cmd.Flags().BoolVar(&physics, "physics", false, "hosts run short of memory, CPU and disk, as docs/lab-physics.md says")
+	cmd.Flags().Float64Var(&speed, "speed", 1, "with --physics: hours of the hardware in an hour")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "of the times that desktops take to boot")
 	log.register(cmd.Flags())
 	log.level = "warn"

@@ -61,7 +61,6 @@ type Hardware struct {
 }
 
 type server struct {
-	host    string
 	booting chan error // who waits for its boot; nil: nobody
 	reply   time.Duration
 }
@@ -157,13 +156,18 @@ func (h *Hardware) Resume(serverID, host string, kind physics.Desktop) error {
 	})
 }
 
+// Move puts a server on another host when its live migration is over.
+func (h *Hardware) Move(serverID, host string) error {
+	return h.Do(func(m *physics.Model) error { return m.Move(serverID, host) })
+}
+
 // place puts a server on a host, where it is off. It is called with the lock held.
 func (h *Hardware) place(serverID, host string, kind physics.Desktop) error {
 	h.remove(serverID)
 	if err := h.model.Place(serverID, host, kind); err != nil {
 		return err
 	}
-	h.servers[serverID] = &server{host: host}
+	h.servers[serverID] = &server{}
 	return nil
 }
 

@@ -36,7 +36,9 @@ func (c *cloud) HostUp(host string, ids []string)   { c.tell(fmt.Sprint("up ", h
 func (c *cloud) Reply(id string, d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.replies[id] = d
+	if c.replies != nil {
+		c.replies[id] = d
+	}
 }
 
 func (c *cloud) all() []string {
@@ -117,8 +119,22 @@ func TestAHostThatDies(t *testing.T) {
 	require.NoError(t, h.Restart("host"))
 	require.ErrorContains(t, <-late, "restarted")
 	require.Eventually(t, func() bool { return len(cloud.all()) == 2 }, patience, time.Millisecond)
-	require.Contains(t, cloud.all()[1], "up host[runs late")
+	for _, id := range []string{"runs", "late"} {
+		require.Contains(t, cloud.all()[1], id)
+	}
 	require.NoError(t, h.Boot(t.Context(), "late", "host", c.Pooled))
+}
+
+func TestMove(t *testing.T) {
+	c := physics.Calibrated()
+	h, err := hardware.Start(hardware.Config{Hosts: map[string]physics.Host{"one": c.Host, "two": c.Host}, Speed: 1, Cloud: &cloud{}})
+	require.NoError(t, err)
+	t.Cleanup(h.Close)
+	require.NoError(t, h.Resume("server", "one", c.Pooled))
+	require.NoError(t, h.Move("server", "two"))
+	require.NoError(t, h.Do(func(m *physics.Model) error { return m.Crash("one") }))
+	require.True(t, h.Runs("server"))
+	require.ErrorIs(t, h.Move("server", "one"), physics.ErrHostDown)
 }
 
 func TestRepliesFollowTheCPUs(t *testing.T) {

@@ -56,7 +56,7 @@ func Calibrated() Calibration {
 				Memory:     0.35,                    // chosen: Windows, nobody logged in
 			},
 			IOPS: 8, Reads: 0.3, // chosen: a working desktop writes more than it reads
-			Touches: 1000,                                                      // chosen: with a host's swap half full, its disk is half busy
+			Touches: 1000,                                                      // chosen: so that swap is felt before it is full
 			Reply:   Reply{CPU: 50 * time.Millisecond, Reads: 0.2, Pages: 200}, // chosen
 		},
 		Shift: Profile{ // chosen: shapes; the end is derived: safe at 1:1.2, dead at 1:1.3 (production)

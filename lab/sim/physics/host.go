@@ -121,9 +121,16 @@ func (d *desktop) finish(m *Model) {
 
 // end stops a desktop.
 func (h *host) end(d *desktop, state State) {
+	h.without(func() {
+		d.logout()
+		d.state, d.touched, d.growth, d.cpu, d.requests = state, 0, 0, 0, 0
+	})
+}
+
+// without takes a desktop's memory away, and what of it was merged.
+func (h *host) without(take func()) {
 	before, _, _ := h.mergeable()
-	d.logout()
-	d.state, d.touched, d.growth, d.cpu, d.requests = state, 0, 0, 0, 0
+	take()
 	if after, _, _ := h.mergeable(); before > 0 {
 		h.merged *= after / before
 	}

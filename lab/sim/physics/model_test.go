@@ -86,6 +86,42 @@ func TestAHostThatDiesTakesItsDesktops(t *testing.T) {
 	require.Equal(t, []string{"first", "first"}, e.booted)
 }
 
+func TestMove(t *testing.T) {
+	m, c := newModel(t, &events{})
+	require.NoError(t, m.AddHost("other", c.Host))
+	for i := range 10 {
+		require.NoError(t, m.Place(fmt.Sprint(i), "host", c.Pooled))
+		require.NoError(t, m.Boot(fmt.Sprint(i)))
+	}
+	require.ErrorContains(t, m.Move("0", "other"), "booting")
+	m.Advance(time.Hour)
+	require.NoError(t, m.Login("0", c.Shift))
+	m.Advance(5 * time.Hour)
+	before := host(t, m)
+	d, err := m.Desktop("0")
+	require.NoError(t, err)
+	require.NoError(t, m.Move("0", "other"))
+	moved, err := m.Desktop("0")
+	require.NoError(t, err)
+	d.Host = "other"
+	require.Equal(t, d, moved, "it goes on")
+	other, err := m.Host("other")
+	require.NoError(t, err)
+	require.InDelta(t, c.Host.Own+c.Pooled.Overhead+d.Touched, other.Used, 1e-6)
+	require.Zero(t, other.Saved, "its pages are its own again")
+	require.Less(t, host(t, m).Saved, before.Saved)
+	require.Less(t, host(t, m).Used, before.Used)
+	m.Advance(9 * time.Hour)
+	moved, err = m.Desktop("0")
+	require.NoError(t, err)
+	require.Greater(t, moved.Touched, d.Touched, "its user works on")
+
+	require.ErrorIs(t, m.Move("0", "nowhere"), physics.ErrNoHost)
+	require.ErrorIs(t, m.Move("nobody's", "host"), physics.ErrNoDesktop)
+	require.NoError(t, m.Crash("host"))
+	require.ErrorIs(t, m.Move("0", "host"), physics.ErrHostDown)
+}
+
 func TestBadInput(t *testing.T) {
 	m, c := newModel(t, nil)
 	require.NoError(t, m.Place("desktop", "host", c.Pooled))
@@ -145,6 +181,7 @@ func TestAnyOrderOfCalls(t *testing.T) {
 		m, err := physics.New(physics.Config{Seed: seed, Observer: &events{}})
 		require.NoError(t, err)
 		require.NoError(t, m.AddHost("host", small))
+		require.NoError(t, m.AddHost("other", small))
 		for i := range 400 {
 			id := fmt.Sprint("desktop", random.IntN(12))
 			kind := c.Pooled
@@ -152,7 +189,7 @@ func TestAnyOrderOfCalls(t *testing.T) {
 				kind = c.Personal
 			}
 			// Most of these are refused now and then, in states that are not theirs.
-			switch random.IntN(12) {
+			switch random.IntN(14) {
 			case 0, 1:
 				_ = m.Place(id, "host", kind)
 			case 2, 3, 4:
@@ -169,6 +206,12 @@ func TestAnyOrderOfCalls(t *testing.T) {
 				_ = m.Unmerge("host")
 			case 11:
 				_ = m.Restart("host")
+			case 12:
+				_ = m.Move(id, []string{"host", "other"}[random.IntN(2)])
+			case 13:
+				if random.IntN(10) == 0 {
+					_ = m.Crash("host")
+				}
 			}
 			m.Advance(m.Now() + time.Duration(random.Int64N(int64(10*time.Minute))))
 			h := host(t, m)

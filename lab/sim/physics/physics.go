@@ -212,6 +212,30 @@ func (m *Model) Stop(id string) error {
 	return nil
 }
 
+// Move puts a desktop on another host, where it goes on, as a live migration does when it is over: what it has touched is there, and
+// nothing of it is merged. One that boots cannot be moved.
+func (m *Model) Move(id, hostName string) error {
+	d, err := m.desktop(id)
+	if err != nil {
+		return err
+	}
+	to, err := m.host(hostName)
+	switch {
+	case err != nil:
+		return fmt.Errorf("moving desktop %s: %w", id, err)
+	case d.state == Booting:
+		return fmt.Errorf("moving desktop %s: it is booting", id)
+	case !to.alive || !d.host.alive:
+		return fmt.Errorf("moving desktop %s from host %s to %s: %w", id, d.host.name, to.name, ErrHostDown)
+	case to == d.host:
+		return nil
+	}
+	m.do(d.host, func() { d.host.without(func() { d.host.forget(d) }) })
+	d.host, d.growth = to, 0
+	m.do(to, func() { to.desktops = append(to.desktops, d) })
+	return nil
+}
+
 // Remove ends a desktop and takes it from its host. One that is not there is fine.
 func (m *Model) Remove(id string) {
 	d := m.desktops[id]
