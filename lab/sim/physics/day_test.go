@@ -130,6 +130,9 @@ func runDay(tb testing.TB, seed uint64, hosts, perHost int) dayResult {
 // TestADayOfALargeCloud is 400 hosts and 10,000 desktops. The bound is far above what it takes, for slow machines that have other things
 // to do; BenchmarkDay says what it takes.
 func TestADayOfALargeCloud(t *testing.T) {
+	if raced {
+		t.Skip("its time is the race detector's")
+	}
 	r := runDay(t, 1, 400, 25)
 	require.GreaterOrEqual(t, r.booted, 10_000)
 	require.Zero(t, r.killed)
@@ -140,11 +143,11 @@ func TestADayOfALargeCloud(t *testing.T) {
 }
 
 func TestSameSeedSameDay(t *testing.T) {
-	first := runDay(t, 7, 20, 41)
+	first := runDay(t, 7, 5, 41)
 	require.NotZero(t, first.killed)
-	again := runDay(t, 7, 20, 41)
+	again := runDay(t, 7, 5, 41)
 	require.Equal(t, first.digest, again.digest)
-	require.NotEqual(t, first.digest, runDay(t, 8, 20, 41).digest)
+	require.NotEqual(t, first.digest, runDay(t, 8, 5, 41).digest)
 }
 
 func BenchmarkDay(b *testing.B) {

@@ -193,7 +193,7 @@ func TestMemoryRatiosOfProduction(t *testing.T) {
 	c := physics.Calibrated()
 	for _, ratio := range []float64{1, 1.1, 1.2, 1.3, 1.4, 1.5} {
 		t.Run(fmt.Sprint("1:", ratio), func(t *testing.T) {
-			for seed := range uint64(5) {
+			for seed := range uint64(3) {
 				r := runShift(t, seed, c.Host, desktopsAt(ratio))
 				if ratio <= 1.2 {
 					require.Zero(t, r.kills, "seed %d", seed)
