@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/deskstorm/deskstorm/lab/debian"
 	"github.com/deskstorm/deskstorm/lab/up"
 )
 
@@ -26,10 +27,47 @@ func newLabCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	var dir string
-	cmd.PersistentFlags().StringVar(&dir, "dir", defaultLabDir(), "folder of the lab's files")
-	cmd.AddCommand(newLabUpCommand(&dir), newLabStatusCommand(&dir), newLabDownCommand(&dir))
+	w := &whichLab{}
+	cmd.PersistentFlags().StringVar(&w.dir, "dir", "", "folder of the lab's files (default: "+defaultLabDir()+"; of --debian: "+debian.DefaultDir+")")
+	cmd.PersistentFlags().BoolVar(&w.sim, "sim", false, "the simulated lab, in one process")
+	cmd.PersistentFlags().BoolVar(&w.debian, "debian", false, "the lab of real services, from Debian's packages")
+	cmd.MarkFlagsMutuallyExclusive("sim", "debian")
+	cmd.AddCommand(newLabUpCommand(w), newLabStatusCommand(w), newLabDownCommand(w))
 	return cmd
+}
+
+// whichLab is the lab that the command line means.
+type whichLab struct {
+	dir         string
+	sim, debian bool
+}
+
+// simDir is the simulated lab's folder.
+func (w *whichLab) simDir() string {
+	if w.dir != "" {
+		return w.dir
+	}
+	return defaultLabDir()
+}
+
+// debianDir is the folder of the lab of real services.
+func (w *whichLab) debianDir() string {
+	if w.dir != "" {
+		return w.dir
+	}
+	return debian.DefaultDir
+}
+
+// real tells which lab a command without --sim and --debian is about: that of real services if it runs and no simulated one does.
+func (w *whichLab) real() bool {
+	if w.sim || w.debian {
+		return w.debian
+	}
+	if _, err := up.Find(w.simDir()); err == nil {
+		return false
+	}
+	l, err := debian.Open(w.debianDir())
+	return err == nil && l.Running()
 }
 
 // defaultLabDir is a folder that only this user can read: the lab's passwords are in it.
@@ -41,10 +79,10 @@ func defaultLabDir() string {
 	return filepath.Join(cache, "deskstorm", "lab")
 }
 
-func newLabUpCommand(dir *string) *cobra.Command {
+func newLabUpCommand(which *whichLab) *cobra.Command {
 	var (
 		o     up.Options
-		sim   bool
+		real  realLabFlags
 		ready int
 		log   logFlags
 
@@ -52,18 +90,24 @@ func newLabUpCommand(dir *string) *cobra.Command {
 		speed   float64
 	)
 	cmd := &cobra.Command{
-		Use:   "up --sim",
-		Short: "Start a desktop cloud and keep it until interrupted",
-		Long: "Start a directory, an OpenStack and a broker in this process, on the loopback interface, with simulated desktops or\n" +
-			"with real ones under QEMU, and keep them until SIGINT, SIGTERM or `deskstorm lab down`. The broker's configuration,\n" +
-			"clouds.yaml and a list of users are in the lab's folder; its file `environment` points scripts and the openstack\n" +
-			"command at them.",
-		Example: "  deskstorm lab up --sim\n  deskstorm lab up --sim --kvm --desktops 4\n\n" +
+		Use:   "up --sim | --debian",
+		Short: "Start a desktop cloud: a simulated one, or one of real services",
+		Long: "--sim: start a directory, an OpenStack and a broker in this process, on the loopback interface, with simulated desktops\n" +
+			"or with real ones under QEMU, and keep them until SIGINT, SIGTERM or `deskstorm lab down`.\n\n" +
+			"--debian: install what is missing of OpenStack, slapd, libvirt and Prometheus from Debian's packages, start it on a\n" +
+			"loopback address of its own with desktops under QEMU, and leave it running until `deskstorm lab down`. Debian 12, as\n" +
+			"root; the machine's own services stay as they are. Called again, it starts what does not run.\n\n" +
+			"The broker's configuration, clouds.yaml and a list of users are in the lab's folder; its file `environment` points\n" +
+			"scripts and the openstack command at them.",
+		Example: "  deskstorm lab up --sim\n  deskstorm lab up --sim --kvm --desktops 4\n  deskstorm lab up --debian\n\n" +
 			"  . ~/.cache/deskstorm/lab/environment\n  deskstorm k6 run scenarios/login-storm.js",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !sim {
-				return errors.New("add --sim: the simulated cloud is the only one there is")
+			if !which.sim && !which.debian {
+				return errors.New("add --sim for a simulated cloud, or --debian for one of real services")
+			}
+			if which.debian && !cmd.Flags().Changed("desktops") {
+				o.Desktops = debianDesktops
 			}
 			if o.Desktops < 1 || o.Desktops > maxDemoClients {
 				return fmt.Errorf("--desktops %d is not between 1 and %d", o.Desktops, maxDemoClients)
@@ -80,33 +124,40 @@ func newLabUpCommand(dir *string) *cobra.Command {
 			if o.Users < 1 {
 				return fmt.Errorf("--users %d is less than 1", o.Users)
 			}
-			if physics {
-				if !(speed > 0) {
-					return fmt.Errorf("--speed %g is not above 0", speed)
-				}
+			switch {
+			case physics && which.debian:
+				return errors.New("--physics is of the simulated cloud: leave out --debian")
+			case physics && !(speed > 0):
+				return fmt.Errorf("--speed %g is not above 0", speed)
+			case physics:
 				o.Speed = speed
-			} else if cmd.Flags().Changed("speed") {
+			case cmd.Flags().Changed("speed"):
 				return errors.New("--speed is of the hardware: add --physics")
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			if which.debian {
+				return realLabUp(ctx, cmd, debian.Options{
+					Dir: which.debianDir(), Address: real.address, Computes: real.computes, Users: o.Users, Desktops: o.Desktops, Ready: o.Ready,
+				}, o.Accelerator)
 			}
 			var err error
 			if o.Log, err = log.logger(cmd.ErrOrStderr()); err != nil {
 				return err
 			}
-			o.Dir = *dir
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
+			o.Dir = which.simDir()
 			return labUp(ctx, cmd, o)
 		},
 	}
-	cmd.Flags().BoolVar(&sim, "sim", false, "simulate OpenStack in this process")
-	cmd.Flags().IntVar(&o.Desktops, "desktops", 20, "desktops of the broker's pool")
+	cmd.Flags().IntVar(&o.Desktops, "desktops", 20, fmt.Sprintf("desktops of the broker's pools, and as many again for clients without a broker (with --debian: %d)", debianDesktops))
 	cmd.Flags().IntVar(&ready, "ready", 0, "desktops that the pool keeps ready (default: all)")
 	cmd.Flags().IntVar(&o.Users, "users", 0, "people in the directory (default: as many as desktops)")
-	cmd.Flags().BoolVar(&o.QEMU, "kvm", false, "real desktops under QEMU instead of simulated ones")
-	cmd.Flags().StringVar(&o.Accelerator, "accel", "", "with --kvm: kvm or tcg (default: kvm where there is one)")
-	cmd.Flags().BoolVar(&physics, "physics", false, "hosts run short of memory, CPU and disk, as docs/lab-physics.md says")
+	cmd.Flags().BoolVar(&o.QEMU, "kvm", false, "with --sim: real desktops under QEMU instead of simulated ones")
+	cmd.Flags().StringVar(&o.Accelerator, "accel", "", "of desktops under QEMU: kvm or tcg (default: with --sim kvm where there is one, with --debian tcg)")
+	cmd.Flags().BoolVar(&physics, "physics", false, "with --sim: hosts run short of memory, CPU and disk, as docs/lab-physics.md says")
 	cmd.Flags().Float64Var(&speed, "speed", 1, "with --physics: hours of the hardware in an hour")
-	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "of the times that desktops take to boot")
+	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "with --sim: of the times that desktops take to boot")
+	real.register(cmd.Flags())
 	log.register(cmd.Flags())
 	log.level = "warn"
 	cmd.Flags().Lookup("log.level").DefValue = log.level
@@ -126,14 +177,7 @@ func labUp(ctx context.Context, cmd *cobra.Command, o up.Options) error {
 	}
 	err = c.Tell()
 	if err == nil {
-		begun, told := time.Now(), time.Time{}
-		err = c.Await(ctx, func(ready, wanted int) {
-			if ready < wanted && time.Since(told) < time.Second {
-				return
-			}
-			told = time.Now()
-			fmt.Fprintf(out, "%d of %d desktops ready, %.1f s\n", ready, wanted, told.Sub(begun).Seconds())
-		})
+		err = c.Await(ctx, tellReady(out))
 	}
 	if err == nil {
 		fmt.Fprintf(out, "\nbroker     %s\nkeystone   %s\ndirectory  %s\nfiles      %s\n\nFor scripts and the openstack command: . %s\nEnd it with Ctrl-C, or: %s\n",
@@ -146,6 +190,18 @@ func labUp(ctx context.Context, cmd *cobra.Command, o up.Options) error {
 	return errors.Join(err, c.Close(), release())
 }
 
+// tellReady says how far the pools are, once a second.
+func tellReady(out io.Writer) func(ready, wanted int) {
+	begun, told := time.Now(), time.Time{}
+	return func(ready, wanted int) {
+		if ready < wanted && time.Since(told) < time.Second {
+			return
+		}
+		told = time.Now()
+		fmt.Fprintf(out, "%d of %d desktops ready, %.1f s\n", ready, wanted, told.Sub(begun).Seconds())
+	}
+}
+
 // downCommand ends the lab of a folder.
 func downCommand(dir string) string {
 	if dir == defaultLabDir() {
@@ -154,14 +210,17 @@ func downCommand(dir string) string {
 	return "deskstorm lab down --dir " + dir
 }
 
-func newLabStatusCommand(dir *string) *cobra.Command {
+func newLabStatusCommand(which *whichLab) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Say whether the lab runs, and how its desktops stand; exits with 1 if it does not run",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := up.Find(*dir)
+			if which.real() {
+				return realLabStatus(cmd, which.debianDir(), asJSON)
+			}
+			r, err := up.Find(which.simDir())
 			if errors.Is(err, up.ErrNotRunning) {
 				fmt.Fprintln(cmd.ErrOrStderr(), "deskstorm:", err)
 				return exitError(1)
@@ -175,22 +234,14 @@ func newLabStatusCommand(dir *string) *cobra.Command {
 			}
 			out := cmd.OutOrStdout()
 			if asJSON {
-				text, err := json.MarshalIndent(struct {
+				return printJSON(cmd, struct {
 					up.Running
 					Pools []up.PoolStatus `json:"pools"`
-				}{r, pools}, "", "  ")
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(out, "%s\n", text)
-				return err
+				}{r, pools})
 			}
 			fmt.Fprintf(out, "process    %d, for %v\nbroker     %s\nkeystone   %s\ndirectory  %s, %d users\nfiles      %s\n", r.PID,
 				time.Since(r.Began).Round(time.Second), r.Broker, r.AuthURL, r.LDAP, r.Users, r.Dir)
-			for _, p := range pools {
-				fmt.Fprintf(out, "pool       %s: %d ready (%d wanted), %d assigned, %d building, %d deleting, at most %d in all\n", p.Name,
-					p.Desktops["ready"], p.Ready, p.Desktops["assigned"], p.Desktops["building"], p.Desktops["deleting"], p.Max)
-			}
+			printPools(cmd, pools)
 			return nil
 		},
 	}
@@ -198,15 +249,26 @@ func newLabStatusCommand(dir *string) *cobra.Command {
 	return cmd
 }
 
-func newLabDownCommand(dir *string) *cobra.Command {
-	return &cobra.Command{
+func printPools(cmd *cobra.Command, pools []up.PoolStatus) {
+	for _, p := range pools {
+		fmt.Fprintf(cmd.OutOrStdout(), "pool       %s: %d ready (%d wanted), %d assigned, %d building, %d deleting, at most %d in all\n", p.Name,
+			p.Desktops["ready"], p.Ready, p.Desktops["assigned"], p.Desktops["building"], p.Desktops["deleting"], p.Max)
+	}
+}
+
+func newLabDownCommand(which *whichLab) *cobra.Command {
+	var wipe bool
+	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "End the lab that runs",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := up.Find(*dir)
+			if which.real() {
+				return realLabDown(cmd, which.debianDir(), wipe)
+			}
+			r, err := up.Find(which.simDir())
 			if errors.Is(err, up.ErrNotRunning) {
-				fmt.Fprintln(cmd.OutOrStdout(), "no lab runs in", *dir)
+				fmt.Fprintln(cmd.OutOrStdout(), "no lab runs in", which.simDir())
 				return nil
 			}
 			if err != nil {
@@ -221,4 +283,6 @@ func newLabDownCommand(dir *string) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&wipe, "wipe", false, "with --debian: remove its folder too, with all data")
+	return cmd
 }

@@ -395,7 +395,7 @@ func TestCapacityLimitsBuilds(t *testing.T) {
 		require.NoError(t, err)
 		return failed.Status == "ERROR"
 	}, patience, 2*time.Millisecond)
-	require.Equal(t, "No valid host was found. There are not enough hosts available.", failed.Fault.Message)
+	require.Equal(t, "No valid host was found. ", failed.Fault.Message)
 	require.Equal(t, 500, failed.Fault.Code)
 	require.Empty(t, failed.Host)
 

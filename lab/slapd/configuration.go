@@ -51,13 +51,21 @@ func (s *Server) configuration() string {
 	return b.String()
 }
 
-func (s *Server) policyDN() string { return "cn=policy," + s.BaseDN }
+func (s *Server) policyDN() string { return PolicyDN(s.BaseDN) }
 
-// policy returns the LDIF of the password policy (slapo-ppolicy(5)).
 func (s *Server) policy() string {
 	if s.config.MaxFailures == 0 {
 		return ""
 	}
+	return PolicyLDIF(s.BaseDN, s.config.MaxFailures)
+}
+
+// PolicyDN is the DN of the password policy of PolicyLDIF, for slapd.conf's ppolicy_default.
+func PolicyDN(baseDN string) string { return "cn=policy," + baseDN }
+
+// PolicyLDIF is the entry of a password policy that locks accounts after so many wrong passwords (slapo-ppolicy(5)). Without a
+// policy no account can be locked, by its administrator either.
+func PolicyLDIF(baseDN string, maxFailures int) string {
 	return fmt.Sprintf(`
 dn: %s
 objectClass: organizationalRole
@@ -66,7 +74,7 @@ cn: policy
 pwdAttribute: userPassword
 pwdLockout: TRUE
 pwdMaxFailure: %d
-`, s.policyDN(), s.config.MaxFailures)
+`, PolicyDN(baseDN), maxFailures)
 }
 
 // quote returns s as an argument in slapd.conf(5).

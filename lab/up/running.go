@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/deskstorm/deskstorm/lab/folder"
 )
 
 // Running is a cloud that runs in some process, as its folder tells.
@@ -174,7 +176,7 @@ type PoolStatus struct {
 
 // Pools asks the broker of the cloud in a folder how its pools stand, as an operator.
 func Pools(ctx context.Context, broker, dir string) ([]PoolStatus, error) {
-	token, err := os.ReadFile(filepath.Join(dir, "operator-token"))
+	token, err := os.ReadFile(filepath.Join(dir, folder.OperatorFile))
 	if err != nil {
 		return nil, fmt.Errorf("reading the operator's token: %w", err)
 	}
@@ -202,11 +204,17 @@ func Pools(ctx context.Context, broker, dir string) ([]PoolStatus, error) {
 
 // Await waits until the broker's pools have what they are to keep ready, and tells how far they are.
 func (c *Cloud) Await(ctx context.Context, tell func(ready, wanted int)) error {
+	return AwaitPools(ctx, c.Broker, c.Dir, tell)
+}
+
+// AwaitPools waits until the pools of the broker of the cloud in a folder have what they are to keep ready, and tells how far
+// they are.
+func AwaitPools(ctx context.Context, broker, dir string, tell func(ready, wanted int)) error {
 	last := -1
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		pools, err := Pools(ctx, c.Broker, c.Dir)
+		pools, err := Pools(ctx, broker, dir)
 		if err != nil {
 			return err
 		}

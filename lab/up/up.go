@@ -15,6 +15,7 @@ import (
 
 	"github.com/deskstorm/deskstorm/broker/config"
 	"github.com/deskstorm/deskstorm/broker/service"
+	"github.com/deskstorm/deskstorm/lab/folder"
 	"github.com/deskstorm/deskstorm/lab/qemu"
 	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/lab/sim/directory"
@@ -46,6 +47,9 @@ type Options struct {
 	Log *slog.Logger // the broker's; nil: none
 }
 
+// User is a person, and where they sit.
+type User = folder.User
+
 // Cloud is a desktop cloud that runs.
 type Cloud struct {
 	Dir       string // of the files
@@ -60,7 +64,7 @@ type Cloud struct {
 
 // Sim starts the cloud, and returns before its desktops are built: Await tells when they are.
 func Sim(ctx context.Context, o Options) (*Cloud, error) {
-	c := &Cloud{Dir: o.Dir, Users: users(o.Users)}
+	c := &Cloud{Dir: o.Dir, Users: folder.Users(o.Users)}
 	if err := c.start(ctx, o); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -150,7 +154,7 @@ func (c *Cloud) startBroker(ctx context.Context, file string, log *slog.Logger) 
 		cancel()
 		return <-ended
 	})
-	return c.writeEnvironment()
+	return folder.WriteEnvironment(c.Dir, c.Environment())
 }
 
 // Close ends everything, the broker first, and removes the temporary folder.
@@ -163,7 +167,7 @@ func (c *Cloud) Close() error {
 	switch {
 	case c.Dir == "": // it could not be made
 	case !c.temporary:
-		errs = append(errs, os.RemoveAll(c.path(environmentFile))) // it points at ports that are closed
+		errs = append(errs, os.RemoveAll(c.path(folder.EnvironmentFile))) // it points at ports that are closed
 	default:
 		errs = append(errs, os.RemoveAll(c.Dir))
 	}

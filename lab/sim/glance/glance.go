@@ -1,14 +1,19 @@
-// Package glance is an embedded OpenStack Image API v2 for tests: the images that it is given, listed with paging and
-// filters, and shown. Images have no data and cannot be made through the API.
+// Package glance is an embedded OpenStack Image API v2 for tests: images are made, uploaded, shown, changed by JSON patch, tagged,
+// listed with paging, filters and sorting, and deleted. Those that it is given are public and active from the start.
+//
+// It is simpler than Glance in this: of data that is uploaded the bytes are counted and hashed, and kept only if they are few;
+// an image whose data was not kept downloads as one that has none. There are no members, tasks, imports, stores, metadata
+// definitions and schemas, no filters by time, and no deactivation. A body that does not validate is answered with Glance's
+// first words, without the schema that it adds.
 package glance
 
 import (
 	"fmt"
 	"html"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,13 +21,14 @@ import (
 	"github.com/deskstorm/deskstorm/lab/sim/service"
 )
 
-// Image is a public, active image.
+// Image is an image as it is given at the start, public and active, and as Nova asks for it.
 type Image struct {
 	ID, Name string
 	Size     int64 // bytes
 	MinDisk  int   // GB
 	MinRAM   int   // MB
 	Tags     []string
+	Status   string // "active" and so on; of no account at the start
 }
 
 // Config is how a Glance begins.
@@ -33,14 +39,16 @@ type Config struct {
 	Owner    string // the images' project
 	Images   []Image
 	Now      func() time.Time
+	Notifier service.Notifier // of "image.create" and the like; nil: nobody
 }
 
 // Glance is an Image API. Its methods may be called by many goroutines at once.
 type Glance struct {
-	config  Config
-	router  *service.Router
-	created string
-	byID    map[string]Image
+	config Config
+	router *service.Router
+
+	mu   sync.RWMutex
+	byID map[string]*image
 }
 
 // New makes a Glance.
@@ -48,18 +56,34 @@ func New(c Config) (*Glance, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	g := &Glance{config: c, created: c.Now().UTC().Format(time.RFC3339), byID: map[string]Image{}}
-	for _, i := range c.Images {
-		if _, exists := g.byID[i.ID]; exists {
-			return nil, fmt.Errorf("image %s: there are two with id %s", i.Name, i.ID)
+	if c.Notifier == nil {
+		c.Notifier = service.Silent{}
+	}
+	g := &Glance{config: c, byID: map[string]*image{}}
+	for _, given := range c.Images {
+		if g.byID[given.ID] != nil {
+			return nil, fmt.Errorf("image %s: there are two with id %s", given.Name, given.ID)
 		}
-		g.byID[i.ID] = i
+		i := newImage(given.ID, c.Owner, c.Now())
+		disk, container := "qcow2", "bare"
+		i.name, i.size, i.disk, i.container = &given.Name, &given.Size, &disk, &container
+		i.minDisk, i.minRAM, i.tags = given.MinDisk, given.MinRAM, append(i.tags, given.Tags...)
+		i.status, i.visibility = active, public
+		g.byID[i.id] = i
 	}
 	r := service.NewRouter(g.Fail)
 	r.Handle("GET", "/{$}", g.versions(http.StatusMultipleChoices))
 	r.Handle("GET", "/versions", g.versions(http.StatusOK))
-	r.Handle("GET", "/v2/images", g.authorized(g.list))
-	r.Handle("GET", "/v2/images/{id}", g.authorized(g.show))
+	handle := func(method, path string, h func(*call)) { r.Handle(method, "/v2/images"+path, g.authorized(h)) }
+	handle("GET", "", g.list)
+	handle("POST", "", g.create)
+	handle("GET", "/{id}", g.show)
+	handle("PATCH", "/{id}", g.patch)
+	handle("DELETE", "/{id}", g.delete)
+	handle("PUT", "/{id}/file", g.upload)
+	handle("GET", "/{id}/file", g.download)
+	handle("PUT", "/{id}/tags/{tag}", g.addTag)
+	handle("DELETE", "/{id}/tags/{tag}", g.removeTag)
 	g.router = r
 	return g, nil
 }
@@ -74,31 +98,81 @@ func (g *Glance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Image returns an image by its id.
 func (g *Glance) Image(id string) (Image, bool) {
-	i, ok := g.byID[id]
-	return i, ok
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	i := g.byID[id]
+	if i == nil {
+		return Image{}, false
+	}
+	v := Image{ID: i.id, MinDisk: i.minDisk, MinRAM: i.minRAM, Tags: append([]string(nil), i.tags...), Status: i.status}
+	if i.name != nil {
+		v.Name = *i.name
+	}
+	if i.size != nil {
+		v.Size = *i.size
+	}
+	return v, true
 }
 
 // Fail answers as webob does, which Glance leaves its errors to: in HTML, or JSON for who accepts nothing else.
 func (g *Glance) Fail(w http.ResponseWriter, r *http.Request, status int, message string) {
+	fail(w, r, status, message+"<br /><br />\n\n\n", html.EscapeString(message)+"<br /><br />\n\n\n\n")
+}
+
+func fail(w http.ResponseWriter, r *http.Request, status int, message, markup string) {
 	title := http.StatusText(status)
 	line := strconv.Itoa(status) + " " + title
 	if accept := r.Header.Get("Accept"); strings.Contains(accept, "json") && !strings.Contains(accept, "html") {
-		service.WriteJSON(w, status, map[string]any{"message": message + "<br /><br />\n\n\n", "code": line, "title": title})
+		service.WriteJSON(w, status, map[string]any{"message": message, "code": line, "title": title})
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=UTF-8")
 	w.WriteHeader(status)
-	_, _ = fmt.Fprintf(w, "<html>\n <head>\n  <title>%s</title>\n </head>\n <body>\n  <h1>%s</h1>\n  %s<br /><br />\n\n\n\n </body>\n</html>",
-		line, line, html.EscapeString(message))
+	_, _ = fmt.Fprintf(w, "<html>\n <head>\n  <title>%s</title>\n </head>\n <body>\n  <h1>%s</h1>\n  %s </body>\n</html>", line, line, markup)
 }
 
-func (g *Glance) authorized(h http.HandlerFunc) http.HandlerFunc {
+// refusal is an answer that is an error. With a detail the message is webob's explanation of the status.
+type refusal struct {
+	status          int
+	message, detail string
+}
+
+func badRequest(format string, a ...any) *refusal {
+	return &refusal{status: http.StatusBadRequest, message: fmt.Sprintf(format, a...)}
+}
+
+func forbidden(format string, a ...any) *refusal {
+	return &refusal{status: http.StatusForbidden, message: fmt.Sprintf(format, a...)}
+}
+
+func conflict(format string, a ...any) *refusal {
+	return &refusal{status: http.StatusConflict, message: fmt.Sprintf(format, a...)}
+}
+
+// call is a request with a valid token.
+type call struct {
+	w http.ResponseWriter
+	*http.Request
+	glance *Glance
+	caller *service.Caller
+}
+
+func (c *call) fail(r *refusal) {
+	if r.detail == "" {
+		c.glance.Fail(c.w, c.Request, r.status, r.message)
+		return
+	}
+	fail(c.w, c.Request, r.status, r.message+"<br /><br />\n"+r.detail+"\n\n", html.EscapeString(r.message)+"<br /><br />\n"+html.EscapeString(r.detail)+"\n\n\n")
+}
+
+func (g *Glance) authorized(h func(*call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if g.config.Tokens.Caller(r.Header.Get("X-Auth-Token")) == nil {
+		caller := g.config.Tokens.Caller(r.Header.Get("X-Auth-Token"))
+		if caller == nil {
 			service.Unauthorized(w, g.config.Identity)
 			return
 		}
-		h(w, r)
+		h(&call{w, r, g, caller})
 	}
 }
 
@@ -120,104 +194,4 @@ func (g *Glance) versions(status int) http.HandlerFunc {
 		}
 		service.WriteJSON(w, status, map[string]any{"versions": list})
 	}
-}
-
-func (g *Glance) view(i Image) map[string]any {
-	tags := i.Tags
-	if tags == nil {
-		tags = []string{}
-	}
-	self := "/v2/images/" + i.ID
-	return map[string]any{
-		"id": i.ID, "name": i.Name, "status": "active", "visibility": "public", "owner": g.config.Owner, "size": i.Size,
-		"virtual_size": nil, "disk_format": "qcow2", "container_format": "bare", "checksum": nil, "os_hash_algo": nil,
-		"os_hash_value": nil, "os_hidden": false, "protected": false, "min_disk": i.MinDisk, "min_ram": i.MinRAM, "tags": tags,
-		"created_at": g.created, "updated_at": g.created, "self": self, "file": self + "/file", "schema": "/v2/schemas/image",
-	}
-}
-
-// The page sizes of glance-api.conf: limit_param_default and api_limit_max.
-const (
-	usualPage = 25
-	largePage = 1000
-)
-
-func (g *Glance) list(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	limit := usualPage
-	if q.Has("limit") {
-		n, err := strconv.Atoi(q.Get("limit"))
-		if err != nil || n < 0 {
-			g.Fail(w, r, http.StatusBadRequest, "limit param must be an integer")
-			return
-		}
-		limit = min(n, largePage)
-	}
-	list, reached, last := []any{}, !q.Has("marker"), ""
-	more := false
-	for _, i := range g.config.Images {
-		switch {
-		case !reached:
-			reached = i.ID == q.Get("marker")
-		case !matches(i, q):
-		case len(list) == limit:
-			more = true
-		default:
-			list, last = append(list, g.view(i)), i.ID
-		}
-	}
-	if !reached {
-		g.Fail(w, r, http.StatusBadRequest, "Invalid marker. Image could not be found.")
-		return
-	}
-	body := map[string]any{"images": list, "schema": "/v2/schemas/images", "first": "/v2/images"}
-	q.Del("marker")
-	if query := q.Encode(); query != "" {
-		body["first"] = "/v2/images?" + query
-	}
-	if more && limit > 0 {
-		q.Set("marker", last)
-		body["next"] = "/v2/images?" + q.Encode()
-	}
-	service.WriteJSON(w, http.StatusOK, body)
-}
-
-// matches knows the filters that can tell the images here apart; "in:a,b" is Glance's list of values.
-func matches(i Image, q url.Values) bool {
-	for field, value := range map[string]string{"name": i.Name, "id": i.ID, "status": "active", "visibility": "public"} {
-		if !q.Has(field) || field == "visibility" && q.Get(field) == "all" {
-			continue
-		}
-		wanted := []string{q.Get(field)}
-		if list, ok := strings.CutPrefix(wanted[0], "in:"); ok {
-			wanted = strings.Split(list, ",")
-		}
-		if !contains(wanted, value) {
-			return false
-		}
-	}
-	for _, tag := range q["tag"] {
-		if !contains(i.Tags, tag) {
-			return false
-		}
-	}
-	return true
-}
-
-func contains(list []string, wanted string) bool {
-	for _, s := range list {
-		if strings.Trim(s, `"`) == wanted {
-			return true
-		}
-	}
-	return false
-}
-
-func (g *Glance) show(w http.ResponseWriter, r *http.Request) {
-	i, ok := g.byID[r.PathValue("id")]
-	if !ok {
-		g.Fail(w, r, http.StatusNotFound, "Failed to find image "+r.PathValue("id"))
-		return
-	}
-	service.WriteJSON(w, http.StatusOK, g.view(i))
 }

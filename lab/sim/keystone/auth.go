@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/deskstorm/deskstorm/lab/sim/service"
@@ -44,12 +45,6 @@ type authRequest struct {
 	} `json:"auth"`
 }
 
-type scope struct {
-	Project *reference      `json:"project"`
-	Domain  json.RawMessage `json:"domain"`
-	System  json.RawMessage `json:"system"`
-}
-
 // refusal is an answer of 401; its text is for insecure_debug.
 type refusal string
 
@@ -60,12 +55,20 @@ type malformed struct{ attribute, target string }
 
 func (m malformed) Error() string { return m.attribute + " is missing in " + m.target }
 
+// errNoMethod is a way to log in that there is not; Keystone says which there are.
+var errNoMethod = errors.New("an unsupported method")
+
+// authMethods are those that Keystone names, and more than there are here.
+var authMethods = []string{"external", "password", "token", "oauth1", "mapped", "application_credential"}
+
 func (k *Keystone) issueToken(w http.ResponseWriter, r *http.Request) {
 	t, err := k.authenticate(r)
 	if err != nil {
 		var bad malformed
 		var no refusal
 		switch {
+		case errors.Is(err, errNoMethod):
+			k.writeError(w, r, http.StatusUnauthorized, sayNoMethod, map[string]any{"identity": map[string]any{"methods": authMethods}})
 		case errors.As(err, &bad):
 			k.badRequest(w, r, bad.attribute, bad.target)
 		case errors.As(err, &no):
@@ -106,6 +109,11 @@ func (k *Keystone) authenticate(r *http.Request) (*token, error) {
 		}
 		// A token got with a token ends with it.
 		t.user, t.expires = before.user, before.expires
+		t.methods = before.methods
+		if !slices.Contains(t.methods, method) {
+			t.methods = append(slices.Clone(t.methods), method)
+		}
+		t.auditIDs = before.auditIDs[len(before.auditIDs)-1:]
 	case method == "application_credential" && identity.ApplicationCredential != nil:
 		c := identity.ApplicationCredential
 		t.credential, err = k.checkCredential(c.ID, c.Name, c.Secret, c.User)
@@ -116,11 +124,12 @@ func (k *Keystone) authenticate(r *http.Request) (*token, error) {
 			return nil, refusal("Error authenticating with application credential: Application credentials cannot request a scope.")
 		}
 		t.user, t.project, t.roles = t.credential.user, t.credential.project, t.credential.roles
+		t.on = target{onProject, t.project.ID}
 		return t, nil
 	case method == "password" || method == "token" || method == "application_credential":
 		return nil, malformed{method, "identity"}
 	default:
-		return nil, refusal("Attempted to authenticate with an unsupported method.")
+		return nil, errNoMethod
 	}
 	if err != nil {
 		return nil, err
@@ -138,16 +147,23 @@ func (k *Keystone) checkPassword(ctx context.Context, ref reference, password st
 		domain, name = u.domain, u.name
 	} else if ref.Name == "" {
 		return nil, malformed{"id or name", "user"}
-	} else if domain = domainID(ref.Domain); domain == "" {
-		if ref.Domain == nil {
-			return nil, malformed{"domain", "user"}
+	} else if ref.Domain == nil {
+		return nil, malformed{"domain", "user"}
+	} else {
+		k.mu.RLock()
+		domain = k.domainID(ref.Domain)
+		k.mu.RUnlock()
+		if domain == "" {
+			return nil, refusal("Could not find domain: " + ref.Domain.ID + ref.Domain.Name + ".")
 		}
-		return nil, refusal("Could not find domain: " + ref.Domain.ID + ref.Domain.Name + ".")
 	}
-	if domain == defaultDomainID {
+	if domain != usersDomainID() {
 		u := k.userByName(domain, name)
-		if u == nil || subtle.ConstantTimeCompare([]byte(u.password), []byte(password)) != 1 {
+		switch {
+		case u == nil || u.password == "" || !samePassword(u.password, password):
 			return nil, refusal("Invalid username or password")
+		case !u.enabled:
+			return nil, refusal("The account is disabled for user: " + u.id)
 		}
 		return u, nil
 	}
@@ -166,35 +182,10 @@ func (k *Keystone) checkPassword(ctx context.Context, ref reference, password st
 	if found.Name == "" {
 		found.Name = name
 	}
-	return k.rememberUser(domain, found, ""), nil
+	return k.rememberUser(domain, found), nil
 }
 
-// applyScope gives a token its project, if the request wants one and the user has a role there.
-func (k *Keystone) applyScope(t *token, raw json.RawMessage) error {
-	if len(raw) == 0 || string(raw) == `"unscoped"` || string(raw) == "null" {
-		return nil
-	}
-	var s scope
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return malformed{"project, domain or system", "scope"}
-	}
-	if s.Project == nil {
-		if s.Domain == nil && s.System == nil {
-			return malformed{"project, domain or system", "scope"}
-		}
-		return refusal("User " + t.user.id + " has no access to the domain or system")
-	}
-	p := k.findProject(*s.Project)
-	if p == nil {
-		return refusal("Could not find project: " + s.Project.ID + s.Project.Name + ".")
-	}
-	t.roles = t.user.roles[p.Name]
-	if len(t.roles) == 0 {
-		return refusal("User " + t.user.id + " has no access to project " + p.ID)
-	}
-	t.project = p
-	return nil
-}
+func samePassword(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 type tokenView struct {
 	Methods   []string `json:"methods"`
@@ -204,6 +195,8 @@ type tokenView struct {
 	IssuedAt  string   `json:"issued_at"`
 
 	Project    *projectRef     `json:"project,omitempty"`
+	Domain     *nameRef        `json:"domain,omitempty"`
+	System     map[string]bool `json:"system,omitempty"`
 	IsDomain   *bool           `json:"is_domain,omitempty"`
 	Roles      []roleRef       `json:"roles,omitempty"`
 	Catalog    json.RawMessage `json:"catalog,omitempty"`
@@ -237,23 +230,31 @@ type credentialRef struct {
 }
 
 func (k *Keystone) writeToken(w http.ResponseWriter, status int, t *token, catalog bool) {
+	k.mu.RLock()
 	v := tokenView{
 		Methods:   t.methods,
-		User:      userRef{Domain: domainRef(t.user.domain), ID: t.user.id, Name: t.user.name},
-		AuditIDs:  []string{t.auditID},
+		User:      userRef{Domain: k.domainRef(t.user.domain), ID: t.user.id, Name: t.user.name},
+		AuditIDs:  t.auditIDs,
 		ExpiresAt: formatTime(t.expires),
 		IssuedAt:  formatTime(t.issued),
 	}
-	if t.project != nil {
-		v.Project = &projectRef{Domain: domainRef(t.project.DomainID), ID: t.project.ID, Name: t.project.Name}
-		v.IsDomain = new(bool)
-		for _, name := range t.roles {
-			v.Roles = append(v.Roles, roleRef{ID: stableID("role", name), Name: name})
-		}
-		if catalog {
-			v.Catalog = k.catalog
-		}
+	for _, name := range t.roles {
+		v.Roles = append(v.Roles, roleRef{ID: stableID("role", name), Name: name})
 	}
+	switch t.on.kind {
+	case onProject:
+		v.Project = &projectRef{Domain: k.domainRef(t.project.DomainID), ID: t.project.ID, Name: t.project.Name}
+		v.IsDomain = new(bool)
+	case onDomain:
+		ref := k.domainRef(t.on.id)
+		v.Domain = &ref
+	case onSystem:
+		v.System = map[string]bool{"all": true}
+	}
+	if catalog && t.on.kind != "" {
+		v.Catalog = k.catalogOf(t)
+	}
+	k.mu.RUnlock()
 	if c := t.credential; c != nil {
 		v.Credential = &credentialRef{ID: c.id, Name: c.name, Restricted: true}
 	}

@@ -1,41 +1,62 @@
 package keystone
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/deskstorm/deskstorm/lab/sim/service"
 )
 
-// renderCatalog makes the catalog once: it is the largest part of every token's answer.
-func (k *Keystone) renderCatalog() (json.RawMessage, error) {
-	type endpoint struct {
-		ID        string `json:"id"`
-		Interface string `json:"interface"`
-		RegionID  string `json:"region_id"`
-		Region    string `json:"region"`
-		URL       string `json:"url"`
+// renderCatalog makes the catalog whenever it changes: it is the largest part of every token's answer. It is called with the lock
+// held, or before the Keystone is used.
+func (k *Keystone) renderCatalog() {
+	type shown struct {
+		ID        string  `json:"id"`
+		Interface string  `json:"interface"`
+		RegionID  *string `json:"region_id"`
+		URL       string  `json:"url"`
+		Region    *string `json:"region"`
 	}
 	type entry struct {
-		ID        string     `json:"id"`
-		Type      string     `json:"type"`
-		Name      string     `json:"name"`
-		Endpoints []endpoint `json:"endpoints"`
+		ID        string  `json:"id"`
+		Type      string  `json:"type"`
+		Name      string  `json:"name"`
+		Endpoints []shown `json:"endpoints"`
 	}
-	var entries []entry
-	for _, e := range append([]Endpoint{{"identity", "keystone", k.config.URL}}, k.config.Catalog...) {
-		new := entry{ID: stableID("service", e.Name), Type: e.Type, Name: e.Name}
-		for _, i := range []string{"public", "internal", "admin"} {
-			new.Endpoints = append(new.Endpoints, endpoint{stableID("endpoint", e.Name+" "+i), i, k.config.Region, k.config.Region, e.URL})
+	entries := []entry{}
+	for _, s := range k.services {
+		if !s.enabled {
+			continue
 		}
-		entries = append(entries, new)
+		one := entry{s.id, s.kind, s.name, []shown{}}
+		for _, e := range k.endpoints {
+			if e.Enabled && e.Service == s.id {
+				one.Endpoints = append(one.Endpoints, shown{e.ID, e.Interface, e.RegionID, e.URL, e.Region})
+			}
+		}
+		entries = append(entries, one)
 	}
 	raw, err := json.Marshal(entries)
 	if err != nil {
-		return nil, fmt.Errorf("writing the service catalog: %w", err)
+		panic(fmt.Sprintf("writing the service catalog: %v", err)) // texts can be written
 	}
-	return raw, nil
+	k.catalog = raw
+}
+
+// catalogOf is the catalog as a token's owner sees it: endpoints' URLs may hold the project's id. It is called with the lock held.
+func (k *Keystone) catalogOf(t *token) json.RawMessage {
+	if !bytes.Contains(k.catalog, []byte("_id)s")) {
+		return k.catalog
+	}
+	project := ""
+	if t.project != nil {
+		project = t.project.ID
+	}
+	return json.RawMessage(strings.NewReplacer("%(tenant_id)s", project, "$(tenant_id)s", project,
+		"%(project_id)s", project, "$(project_id)s", project, "%(user_id)s", t.user.id, "$(user_id)s", t.user.id).Replace(string(k.catalog)))
 }
 
 func (k *Keystone) showCatalog(w http.ResponseWriter, r *http.Request) {
@@ -43,11 +64,14 @@ func (k *Keystone) showCatalog(w http.ResponseWriter, r *http.Request) {
 	if t == nil {
 		return
 	}
-	if t.project == nil {
+	if t.on.kind == "" {
 		k.forbidden(w, r, "identity:get_auth_catalog") // an unscoped token has no catalog
 		return
 	}
-	service.WriteJSON(w, http.StatusOK, map[string]any{"catalog": k.catalog, "links": k.selfLink("/auth/catalog")})
+	k.mu.RLock()
+	catalog := k.catalogOf(t)
+	k.mu.RUnlock()
+	service.WriteJSON(w, http.StatusOK, map[string]any{"catalog": catalog, "links": k.selfLink("/auth/catalog")})
 }
 
 func (k *Keystone) selfLink(path string) map[string]any {

@@ -30,7 +30,7 @@ func (k *Keystone) checkCredential(id, name, secret string, owner *reference) (*
 	if id == "" && owner != nil {
 		ownerID := owner.ID
 		if ownerID == "" {
-			ownerID = k.userIDs[userName{domainID(owner.Domain), owner.Name}]
+			ownerID = k.userIDs[scopedName{k.domainID(owner.Domain), owner.Name}]
 		}
 		for _, other := range k.credentials {
 			if other.name == name && other.user.id == ownerID {
@@ -44,6 +44,14 @@ func (k *Keystone) checkCredential(id, name, secret string, owner *reference) (*
 	hash := sha256.Sum256([]byte(secret))
 	if subtle.ConstantTimeCompare(hash[:], c.secret[:]) != 1 || !c.expires.IsZero() && !k.config.Now().Before(c.expires) {
 		return nil, refusal("Error authenticating with application credential: the secret is wrong, or it has expired.")
+	}
+	if u := k.users[c.user.id]; u == nil || !u.enabled || k.findProject(reference{ID: c.project.ID}) == nil {
+		return nil, refusal("The user or the project of the application credential is disabled or gone.")
+	}
+	for _, name := range c.roles {
+		if !slices.Contains(k.rolesOn(c.user, target{onProject, c.project.ID}), name) {
+			return nil, refusal("The user has no longer the roles of the application credential.")
+		}
 	}
 	return c, nil
 }

@@ -1,7 +1,10 @@
 package keystone
 
 import (
+	"encoding/json"
+	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/deskstorm/deskstorm/lab/sim/service"
 )
@@ -10,17 +13,27 @@ import (
 const (
 	sayUnauthorized = "The request you have made requires authentication."
 	sayUnexpected   = "An unexpected error prevented the server from fulfilling your request."
-	sayNoToken      = "Could not find token."
+	sayNoToken      = "Failed to validate token"
+	sayNoFernet     = "Could not recognize Fernet token"
+	sayNoSubject    = "No token in the request"
+	sayNoMethod     = "Attempted to authenticate with an unsupported method."
 )
 
 // Fail answers in Keystone's form.
-func (k *Keystone) Fail(w http.ResponseWriter, _ *http.Request, status int, message string) {
+func (k *Keystone) Fail(w http.ResponseWriter, r *http.Request, status int, message string) {
+	k.writeError(w, r, status, message, nil)
+}
+
+// writeError is Fail with more fields.
+func (k *Keystone) writeError(w http.ResponseWriter, _ *http.Request, status int, message string, more map[string]any) {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Keystone uri="`+k.URL()+`"`)
 	}
-	service.WriteJSON(w, status, map[string]any{"error": map[string]any{
-		"code": status, "title": http.StatusText(status), "message": message,
-	}})
+	e := map[string]any{"code": status, "title": http.StatusText(status), "message": message}
+	for field, value := range more {
+		e[field] = value
+	}
+	service.WriteJSON(w, status, map[string]any{"error": e})
 }
 
 // refuse answers 401; why is only told where Keystone would.
@@ -43,4 +56,41 @@ func (k *Keystone) forbidden(w http.ResponseWriter, r *http.Request, action stri
 
 func (k *Keystone) notFound(w http.ResponseWriter, r *http.Request, what, id string) {
 	k.Fail(w, r, http.StatusNotFound, "Could not find "+what+": "+id+".")
+}
+
+func (k *Keystone) conflict(w http.ResponseWriter, r *http.Request, what string) {
+	k.Fail(w, r, http.StatusConflict, "Conflict occurred attempting to store "+what)
+}
+
+// read reads a body; it answers 400 and returns false if it is none.
+func (k *Keystone) read(w http.ResponseWriter, r *http.Request, v any) bool {
+	err := service.ReadJSON(r, v)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return true
+	case errors.As(err, &wrong):
+		field := wrong.Field[strings.LastIndex(wrong.Field, ".")+1:]
+		k.Fail(w, r, http.StatusBadRequest, "Invalid input for field '"+field+"': a "+wrong.Value+" is not of type '"+wrong.Type.String()+"'")
+	default:
+		k.Fail(w, r, http.StatusBadRequest, "The request body is not valid JSON: "+err.Error())
+	}
+	return false
+}
+
+// given tells whether a text of a body is there, if it must be, and not empty; else it answers 400.
+func (k *Keystone) given(w http.ResponseWriter, r *http.Request, field string, value *string, required bool) bool {
+	switch {
+	case value == nil && required:
+		k.Fail(w, r, http.StatusBadRequest, "'"+field+"' is a required property")
+		return false
+	case value != nil && *value == "":
+		k.Fail(w, r, http.StatusBadRequest, "Invalid input for field '"+field+"': '' is too short")
+		return false
+	}
+	return true
+}
+
+func (k *Keystone) named(w http.ResponseWriter, r *http.Request, name *string, required bool) bool {
+	return k.given(w, r, "name", name, required)
 }

@@ -1,10 +1,12 @@
 // Package keystone is an embedded OpenStack Identity API v3 for tests: logins by password, token and application
-// credential, scopes, the service catalog, tokens that expire when they are told to. Users are asked of the embedding
-// program, so that a directory can stand behind a domain as LDAP does in real clouds.
+// credential for a project, a domain, the system or nothing, tokens that expire and are revoked, domains, projects, users, roles and
+// their assignments, and the service catalog with its services, endpoints and regions. Users of one domain are asked of the
+// embedding program, so that a directory can stand behind it as LDAP does in real clouds; they can only be read.
 //
-// Where the answers' forms matter to clients they are Keystone's, release Zed. It is simpler in this: a user has roles in
-// projects only (no groups, no domain or system scope, no inheritance), tokens are random and kept in memory, and what can
-// be created are projects and application credentials.
+// Where the answers' forms matter to clients they are Keystone's, release Zed. It is simpler in this: there are no groups,
+// trusts, federation, second factors and projects below projects (a parent is kept and means nothing); who is an administrator
+// anywhere is one everywhere; tokens are random and kept in memory; users of the directory are known once they have logged in;
+// a body that does not validate is answered with Keystone's first words, without the schema that it adds.
 package keystone
 
 import (
@@ -84,26 +86,31 @@ type Config struct {
 	Now       func() time.Time
 	// InsecureDebug is Keystone's option of this name: answers of 401 say why.
 	InsecureDebug bool
+	Notifier      service.Notifier // of "identity.project.created" and the like; nil: nobody
 }
 
 // Keystone is an Identity API. Its methods may be called by many goroutines at once.
 type Keystone struct {
-	config  Config
-	router  *service.Router
-	catalog json.RawMessage
+	config Config
+	router *service.Router
 
 	mu          sync.RWMutex
 	lifetime    time.Duration
 	tokens      map[string]*token
 	issued      []string // tokens, oldest first
+	domains     map[string]*domain
 	users       map[string]*user
-	userIDs     map[userName]string
+	userIDs     map[scopedName]string
 	projects    map[string]*project
-	projectIDs  map[string]string // by name
+	projectIDs  map[scopedName]string
+	roles       map[string]*role
+	assignments map[grant][]string // names of roles
 	credentials map[string]*applicationCredential
+	regions     map[string]*region
+	services    []*registered
+	endpoints   []*endpoint
+	catalog     json.RawMessage // of the last three
 }
-
-type userName struct{ domain, name string } // the domain's id
 
 // New makes a Keystone.
 func New(c Config) (*Keystone, error) {
@@ -116,34 +123,78 @@ func New(c Config) (*Keystone, error) {
 	if c.Lifetime == 0 {
 		c.Lifetime = DefaultLifetime
 	}
+	if c.Notifier == nil {
+		c.Notifier = service.Silent{}
+	}
 	c.URL = strings.TrimSuffix(c.URL, "/")
 	k := &Keystone{
 		config:      c,
 		lifetime:    c.Lifetime,
 		tokens:      map[string]*token{},
 		users:       map[string]*user{},
-		userIDs:     map[userName]string{},
+		userIDs:     map[scopedName]string{},
 		projects:    map[string]*project{},
-		projectIDs:  map[string]string{},
+		projectIDs:  map[scopedName]string{},
+		roles:       map[string]*role{},
+		assignments: map[grant][]string{},
 		credentials: map[string]*applicationCredential{},
+		regions:     map[string]*region{},
+		domains: map[string]*domain{
+			defaultDomainID: {defaultDomainID, DefaultDomain, "The default domain", true},
+			usersDomainID(): {usersDomainID(), UsersDomain, "", true},
+		},
+	}
+	for _, name := range []string{"admin", "member", "reader"} {
+		k.addRole(name)
 	}
 	for _, name := range c.Projects {
-		k.addProject(name)
+		k.keepProject(k.newProject(stableID("project", name), name, defaultDomainID))
 	}
 	for _, u := range c.Local {
-		for name := range u.Roles {
-			if _, ok := k.projectIDs[name]; !ok {
-				return nil, fmt.Errorf("user %s has roles in project %s, which is not among the projects", u.Name, name)
-			}
+		if err := k.addLocal(u); err != nil {
+			return nil, err
 		}
-		k.rememberUser(defaultDomainID, User{ID: stableID("user", u.Name), Name: u.Name, Roles: u.Roles}, u.Password)
 	}
-	var err error
-	if k.catalog, err = k.renderCatalog(); err != nil {
-		return nil, err
-	}
+	k.addCatalog()
 	k.router = k.routes()
 	return k, nil
+}
+
+// addLocal makes a user of the domain "Default". Who is an administrator somewhere is one of the whole system, as bootstrap's
+// administrator is.
+func (k *Keystone) addLocal(u LocalUser) error {
+	added := &user{id: stableID("user", u.Name), name: u.Name, domain: defaultDomainID, password: u.Password, enabled: true}
+	k.keepUser(added)
+	for project, names := range u.Roles {
+		p := k.projectNamed(defaultDomainID, project)
+		if p == nil {
+			return fmt.Errorf("user %s has roles in project %s, which is not among the projects", u.Name, project)
+		}
+		for _, name := range names {
+			k.addRole(name)
+			k.assign(grant{added.id, target{onProject, p.ID}}, name)
+			if name == "admin" {
+				k.assign(grant{added.id, wholeSystem}, name)
+			}
+		}
+	}
+	return nil
+}
+
+// addCatalog registers the services that there are from the start.
+func (k *Keystone) addCatalog() {
+	region := k.config.Region
+	k.regions[region] = k.newRegion(region)
+	for _, given := range append([]Endpoint{{"identity", "keystone", k.config.URL}}, k.config.Catalog...) {
+		s := &registered{id: stableID("service", given.Name), kind: given.Type, name: given.Name, enabled: true}
+		k.services = append(k.services, s)
+		for _, name := range interfaces {
+			e := k.newEndpoint(stableID("endpoint", given.Name+" "+name))
+			e.Service, e.Interface, e.URL, e.RegionID, e.Region = s.id, name, given.URL, &region, &region
+			k.endpoints = append(k.endpoints, e)
+		}
+	}
+	k.renderCatalog()
 }
 
 // URL of the API, as clouds.yaml has it.
@@ -168,14 +219,43 @@ func (k *Keystone) routes() *service.Router {
 	r.Handle("DELETE", "/v3/auth/tokens", k.revokeToken)
 	r.Handle("GET", "/v3/auth/catalog", k.showCatalog)
 	r.Handle("GET", "/v3/auth/projects", k.listOwnProjects)
-	r.Handle("GET", "/v3/projects", k.listProjects)
-	r.Handle("POST", "/v3/projects", k.createProject)
-	r.Handle("GET", "/v3/projects/{id}", k.showProject)
-	r.Handle("GET", "/v3/domains", k.listDomains)
-	r.Handle("GET", "/v3/domains/{id}", k.showDomain)
-	r.Handle("GET", "/v3/users", k.listUsers)
-	r.Handle("GET", "/v3/users/{id}", k.showUser)
+	r.Handle("GET", "/v3/auth/domains", k.listOwnDomains)
+	r.Handle("GET", "/v3/auth/system", k.showOwnSystem)
+	for _, o := range []struct {
+		path                               string
+		list, create, show, update, delete http.HandlerFunc
+	}{
+		{"projects", k.listProjects, k.createProject, k.showProject, k.updateProject, k.deleteProject},
+		{"domains", k.listDomains, k.createDomain, k.showDomain, k.updateDomain, k.deleteDomain},
+		{"users", k.listUsers, k.createUser, k.showUser, k.updateUser, k.deleteUser},
+		{"services", k.listServices, k.createService, k.showService, k.updateService, k.deleteService},
+		{"endpoints", k.listEndpoints, k.createEndpoint, k.showEndpoint, k.updateEndpoint, k.deleteEndpoint},
+	} {
+		r.Handle("GET", "/v3/"+o.path, o.list)
+		r.Handle("POST", "/v3/"+o.path, o.create)
+		r.Handle("GET", "/v3/"+o.path+"/{id}", o.show)
+		r.Handle("PATCH", "/v3/"+o.path+"/{id}", o.update)
+		r.Handle("DELETE", "/v3/"+o.path+"/{id}", o.delete)
+	}
+	r.Handle("GET", "/v3/roles", k.listRoles)
+	r.Handle("POST", "/v3/roles", k.createRole)
+	r.Handle("GET", "/v3/roles/{id}", k.showRole)
+	r.Handle("DELETE", "/v3/roles/{id}", k.deleteRole)
+	r.Handle("GET", "/v3/regions", k.listRegions)
+	r.Handle("POST", "/v3/regions", k.createRegion)
+	r.Handle("GET", "/v3/regions/{id}", k.showRegion)
+	r.Handle("DELETE", "/v3/regions/{id}", k.deleteRegion)
+	r.Handle("GET", "/v3/role_assignments", k.listAssignments)
+	for kind, path := range map[string]string{onProject: "/v3/projects/{id}", onDomain: "/v3/domains/{id}", onSystem: "/v3/system"} {
+		r.Handle("GET", path+"/users/{user}/roles", k.listGrants(kind))
+		r.Handle("GET", path+"/users/{user}/roles/{role}", k.checkGrant(kind)) // and HEAD
+		r.Handle("PUT", path+"/users/{user}/roles/{role}", k.createGrant(kind))
+		r.Handle("DELETE", path+"/users/{user}/roles/{role}", k.deleteGrant(kind))
+	}
+	r.Handle("GET", "/v3/groups", k.listGroups)
+	r.Handle("GET", "/v3/users/{id}/groups", k.listGroups)
 	r.Handle("GET", "/v3/users/{id}/projects", k.listUserProjects)
+	r.Handle("POST", "/v3/users/{id}/password", k.changePassword)
 	r.Handle("GET", "/v3/users/{id}/application_credentials", k.listCredentials)
 	r.Handle("POST", "/v3/users/{id}/application_credentials", k.createCredential)
 	r.Handle("GET", "/v3/users/{id}/application_credentials/{credential}", k.showCredential)

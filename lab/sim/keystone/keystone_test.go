@@ -74,7 +74,7 @@ func TestAPI(t *testing.T) {
 		{bob, "GET /v3/projects/" + k.ProjectID("admin"), "", 403, `identity:get_project`},
 		{admin, "GET /v3/projects/none", "", 404, `Could not find project: none.`},
 		{bob, "POST /v3/projects", `{"project":{"name":"new"}}`, 403, `identity:create_project`},
-		{admin, "POST /v3/projects", `{"project":{}}`, 400, `Expecting to find name in project`},
+		{admin, "POST /v3/projects", `{"project":{}}`, 400, `'name' is a required property`},
 		{admin, "POST /v3/projects", `{"project":{"name":"new"}}`, 201, `"name":"new"`},
 		{admin, "POST /v3/projects", `{"project":{"name":"new"}}`, 409, `Conflict`},
 		{admin, "GET /v3/domains?name=users", "", 200, usersDomainID()},
@@ -150,9 +150,9 @@ func TestExpiredTokensAreForgotten(t *testing.T) {
 	id := stableID("user", "bob")
 	for range 100 {
 		login(t, k, password(id, "p2"), "")
-		c.now = c.now.Add(DefaultLifetime / 10)
+		c.now = c.now.Add(DefaultLifetime)
 	}
-	require.LessOrEqual(t, len(k.tokens), 10)
+	require.LessOrEqual(t, len(k.tokens), int((expiredWindow+DefaultLifetime)/DefaultLifetime))
 	require.Len(t, k.issued, len(k.tokens))
 }
 

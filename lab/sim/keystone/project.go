@@ -10,7 +10,7 @@ import (
 	"github.com/deskstorm/deskstorm/lab/sim/service"
 )
 
-// project is as the API shows it.
+// project is as the API shows it. It does not change; an update replaces it.
 type project struct {
 	ID          string            `json:"id"`
 	Name        string            `json:"name"`
@@ -30,37 +30,60 @@ func stableID(kind, name string) string {
 	return strings.ReplaceAll(id.String(), "-", "")
 }
 
-// addProject is called with the lock held, or before the Keystone is used.
-func (k *Keystone) addProject(name string) *project {
-	if id, ok := k.projectIDs[name]; ok {
-		return k.projects[id]
+func newID() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }
+
+func (k *Keystone) newProject(id, name, domain string) *project {
+	return &project{
+		ID: id, Name: name, DomainID: domain, ParentID: domain, Enabled: true, Tags: []string{}, Options: map[string]any{},
+		Links: map[string]string{"self": k.URL() + "/projects/" + id},
 	}
-	p := &project{
-		ID: stableID("project", name), Name: name, DomainID: defaultDomainID, ParentID: defaultDomainID, Enabled: true,
-		Tags: []string{}, Options: map[string]any{},
+}
+
+// scopedName is a name within a domain.
+type scopedName struct{ domain, name string } // the domain's id
+
+// keepProject is called with the lock held, or before the Keystone is used.
+func (k *Keystone) keepProject(p *project) {
+	if old := k.projects[p.ID]; old != nil {
+		delete(k.projectIDs, scopedName{old.DomainID, old.Name})
 	}
-	p.Links = map[string]string{"self": k.URL() + "/projects/" + p.ID}
-	k.projects[p.ID], k.projectIDs[name] = p, p.ID
-	return p
+	k.projects[p.ID], k.projectIDs[scopedName{p.DomainID, p.Name}] = p, p.ID
+}
+
+// forgetProject is called with the lock held.
+func (k *Keystone) forgetProject(p *project) {
+	delete(k.projects, p.ID)
+	delete(k.projectIDs, scopedName{p.DomainID, p.Name})
+	for at := range k.assignments {
+		if at.on == (target{onProject, p.ID}) {
+			delete(k.assignments, at)
+		}
+	}
+	k.dropTokens(func(t *token) bool { return t.on == target{onProject, p.ID} })
 }
 
 // ProjectID is the id of a project of the domain "Default"; empty if there is none of this name.
 func (k *Keystone) ProjectID(name string) string {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return k.projectIDs[name]
+	return k.projectIDs[scopedName{defaultDomainID, name}]
 }
 
+// projectNamed is called with the lock held.
+func (k *Keystone) projectNamed(domain, name string) *project {
+	return k.projects[k.projectIDs[scopedName{domain, name}]]
+}
+
+// findProject is one that is enabled and whose domain is. It is called with the lock held.
 func (k *Keystone) findProject(ref reference) *project {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	if ref.ID != "" {
-		return k.projects[ref.ID]
+	p := k.projects[ref.ID]
+	if ref.ID == "" {
+		p = k.projectNamed(k.domainID(ref.Domain), ref.Name)
 	}
-	if domainID(ref.Domain) != defaultDomainID {
+	if p == nil || !p.Enabled || k.domainID(&reference{ID: p.DomainID}) == "" {
 		return nil
 	}
-	return k.projects[k.projectIDs[ref.Name]]
+	return p
 }
 
 func (k *Keystone) writeProjects(w http.ResponseWriter, path string, keep func(*project) bool) {
@@ -72,7 +95,7 @@ func (k *Keystone) writeProjects(w http.ResponseWriter, path string, keep func(*
 		}
 	}
 	k.mu.RUnlock()
-	slices.SortFunc(list, func(a, b *project) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b *project) int { return strings.Compare(a.Name+a.ID, b.Name+b.ID) })
 	service.WriteJSON(w, http.StatusOK, map[string]any{"projects": list, "links": k.selfLink(path)})
 }
 
@@ -82,19 +105,24 @@ func (k *Keystone) listProjects(w http.ResponseWriter, r *http.Request) {
 	}
 	q := r.URL.Query()
 	k.writeProjects(w, "/projects", func(p *project) bool {
-		return (!q.Has("name") || q.Get("name") == p.Name) && (!q.Has("domain_id") || q.Get("domain_id") == p.DomainID)
+		return (!q.Has("name") || q.Get("name") == p.Name) && (!q.Has("domain_id") || q.Get("domain_id") == p.DomainID) &&
+			(!q.Has("enabled") || wantsTrue(q.Get("enabled")) == p.Enabled) && (!q.Has("parent_id") || q.Get("parent_id") == p.ParentID)
 	})
+}
+
+func (k *Keystone) has(u *user) func(*project) bool {
+	return func(p *project) bool { return len(k.direct(u, target{onProject, p.ID})) > 0 }
 }
 
 func (k *Keystone) listOwnProjects(w http.ResponseWriter, r *http.Request) {
 	if t := k.caller(w, r); t != nil {
-		k.writeProjects(w, "/auth/projects", func(p *project) bool { return len(t.user.roles[p.Name]) > 0 })
+		k.writeProjects(w, "/auth/projects", func(p *project) bool { return p.Enabled && k.has(t.user)(p) })
 	}
 }
 
 func (k *Keystone) listUserProjects(w http.ResponseWriter, r *http.Request) {
 	if u := k.ownOrAnyUser(w, r, "identity:list_user_projects"); u != nil {
-		k.writeProjects(w, "/users/"+u.id+"/projects", func(p *project) bool { return len(u.roles[p.Name]) > 0 })
+		k.writeProjects(w, "/users/"+u.id+"/projects", k.has(u))
 	}
 }
 
@@ -103,9 +131,11 @@ func (k *Keystone) showProject(w http.ResponseWriter, r *http.Request) {
 	if t == nil {
 		return
 	}
-	p := k.findProject(reference{ID: r.PathValue("id")})
+	k.mu.RLock()
+	p := k.projects[r.PathValue("id")]
+	k.mu.RUnlock()
 	switch {
-	case !t.caller.Admin() && (p == nil || p != t.project):
+	case !t.caller.Admin() && (p == nil || t.on != target{onProject, p.ID}):
 		k.forbidden(w, r, "identity:get_project")
 	case p == nil:
 		k.notFound(w, r, "project", r.PathValue("id"))
@@ -114,26 +144,103 @@ func (k *Keystone) showProject(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+type projectBody struct {
+	Project struct {
+		Name        *string   `json:"name"`
+		Description *string   `json:"description"`
+		Enabled     *bool     `json:"enabled"`
+		DomainID    *string   `json:"domain_id"`
+		ParentID    *string   `json:"parent_id"`
+		Tags        *[]string `json:"tags"`
+	} `json:"project"`
+}
+
+func (b *projectBody) apply(p *project) {
+	set(&p.Name, b.Project.Name)
+	set(&p.Description, b.Project.Description)
+	set(&p.Enabled, b.Project.Enabled)
+	set(&p.Tags, b.Project.Tags)
+}
+
 func (k *Keystone) createProject(w http.ResponseWriter, r *http.Request) {
 	if k.admin(w, r, "identity:create_project") == nil {
 		return
 	}
-	var body struct {
-		Project *struct{ Name, Description string } `json:"project"`
+	var body projectBody
+	if !k.read(w, r, &body) || !k.named(w, r, body.Project.Name, true) {
+		return
 	}
-	if err := service.ReadJSON(r, &body); err != nil || body.Project == nil || body.Project.Name == "" {
-		k.badRequest(w, r, "name", "project")
+	in := defaultDomainID
+	set(&in, body.Project.DomainID)
+	k.mu.RLock()
+	there := k.domains[in] != nil
+	k.mu.RUnlock()
+	if !there {
+		k.notFound(w, r, "domain", in)
+		return
+	}
+	p := k.newProject(newID(), *body.Project.Name, in)
+	set(&p.ParentID, body.Project.ParentID)
+	body.apply(p)
+	if k.storeProject(w, r, p) {
+		k.tell("created", "project", p.ID)
+		service.WriteJSON(w, http.StatusCreated, map[string]any{"project": p})
+	}
+}
+
+// storeProject keeps a project, unless another one has its name.
+func (k *Keystone) storeProject(w http.ResponseWriter, r *http.Request, p *project) bool {
+	k.mu.Lock()
+	if o := k.projectNamed(p.DomainID, p.Name); o != nil && o.ID != p.ID {
+		k.mu.Unlock()
+		k.conflict(w, r, "project - it is not permitted to have two projects with either the same name or same id in the same domain: "+
+			"name is "+p.Name+", project id "+p.ID+".")
+		return false
+	}
+	k.keepProject(p)
+	if !p.Enabled {
+		k.dropTokens(func(t *token) bool { return t.on == target{onProject, p.ID} })
+	}
+	k.mu.Unlock()
+	return true
+}
+
+// anyProject is the one of the path, for administrators.
+func (k *Keystone) anyProject(w http.ResponseWriter, r *http.Request, action string) *project {
+	if k.admin(w, r, action) == nil {
+		return nil
+	}
+	k.mu.RLock()
+	p := k.projects[r.PathValue("id")]
+	k.mu.RUnlock()
+	if p == nil {
+		k.notFound(w, r, "project", r.PathValue("id"))
+	}
+	return p
+}
+
+func (k *Keystone) updateProject(w http.ResponseWriter, r *http.Request) {
+	p := k.anyProject(w, r, "identity:update_project")
+	var body projectBody
+	if p == nil || !k.read(w, r, &body) || !k.named(w, r, body.Project.Name, false) {
+		return
+	}
+	updated := *p
+	body.apply(&updated)
+	if k.storeProject(w, r, &updated) {
+		k.tell("updated", "project", p.ID)
+		service.WriteJSON(w, http.StatusOK, map[string]any{"project": &updated})
+	}
+}
+
+func (k *Keystone) deleteProject(w http.ResponseWriter, r *http.Request) {
+	p := k.anyProject(w, r, "identity:delete_project")
+	if p == nil {
 		return
 	}
 	k.mu.Lock()
-	if _, exists := k.projectIDs[body.Project.Name]; exists {
-		k.mu.Unlock()
-		k.Fail(w, r, http.StatusConflict, "Conflict occurred attempting to store project - it is not permitted to have two "+
-			"projects with the same name in the same domain : "+body.Project.Name+".")
-		return
-	}
-	p := k.addProject(body.Project.Name)
-	p.Description = body.Project.Description
+	k.forgetProject(p)
 	k.mu.Unlock()
-	service.WriteJSON(w, http.StatusCreated, map[string]any{"project": p})
+	k.tell("deleted", "project", p.ID)
+	w.WriteHeader(http.StatusNoContent)
 }

@@ -2,43 +2,27 @@ package nova
 
 import (
 	"context"
-	"encoding/json"
-	"maps"
 	"net/http"
 	"slices"
-
-	"github.com/deskstorm/deskstorm/lab/sim/service"
 )
 
 // actOnServer sends POST /servers/{id}/action to the one action that its body names.
 func (n *Nova) actOnServer(c *call) {
-	var body map[string]json.RawMessage
-	if err := service.ReadJSON(c.Request, &body); err != nil || len(body) != 1 {
-		c.fail(http.StatusBadRequest, "Malformed request body")
-		return
-	}
-	for name, arguments := range body {
-		switch name {
-		case "os-start":
-			n.startServer(c)
-		case "os-stop":
-			n.stopServer(c)
-		case "reboot":
-			n.rebootServer(c, arguments)
-		case "rebuild":
-			n.rebuildServer(c, arguments)
-		case "os-resetState":
-			n.resetState(c, arguments)
-		case "os-getSPICEConsole":
+	plain := func(do func(*call)) func([]byte) { return func([]byte) { do(c) } }
+	with := func(do func(*call, rawJSON)) func([]byte) { return func(raw []byte) { do(c, raw) } }
+	c.act(map[string]func([]byte){
+		"os-start": plain(n.startServer), "os-stop": plain(n.stopServer), "reboot": with(n.rebootServer), "rebuild": with(n.rebuildServer),
+		"pause": plain(n.pauseServer), "unpause": plain(n.unpauseServer), "suspend": plain(n.suspendServer), "resume": plain(n.resumeServer),
+		"lock": with(n.lockServer), "unlock": plain(n.unlockServer), "os-resetState": with(n.resetState),
+		"os-migrateLive": with(n.liveMigrateAction), "evacuate": with(n.evacuateAction), "os-getConsoleOutput": with(n.showConsoleOutput),
+		"os-getSPICEConsole": func(raw []byte) {
 			if c.atLeast(6) {
 				c.notFound() // replaced by remote-consoles
 				return
 			}
-			n.getSPICEConsole(c, arguments)
-		default:
-			c.fail(http.StatusBadRequest, "There is no such action: "+name)
-		}
-	}
+			n.getSPICEConsole(c, raw)
+		},
+	})
 }
 
 // ready tells whether an action may be done to a server now; else it answers 409. It is called with the lock held.
@@ -60,14 +44,47 @@ func (s *server) conflict(c *call, action, state string) {
 	c.fail(http.StatusConflict, "Cannot '"+action+"' instance "+s.id+" while it is in "+state)
 }
 
+// conflictIn writes a state that may be none as Nova does.
+func (s *server) conflictIn(c *call, action, state, of string) {
+	if state == "" {
+		c.fail(http.StatusConflict, "Instance "+s.id+" is in an invalid state for '"+action+"'")
+		return
+	}
+	s.conflict(c, action, of+" "+state)
+}
+
+// change begins what an action does on the server's host. It is called with the lock held.
+func (n *Nova) change(c *call, s *server, action, task, event string, do job) {
+	n.become(s, s.state, task, fromAPI)
+	a := n.record(c, s, action)
+	n.begin(s, n.onHost(s.host, a, event, do))
+}
+
+// around is a job between a notification of its start and one of its end.
+func (n *Nova) around(name string, do job) job {
+	say := func(s *server, phase string) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.say(s, event{name: name + "." + phase, from: s.fromHost()})
+	}
+	return func(ctx context.Context, s *server) error {
+		say(s, "start")
+		if err := do(ctx, s); err != nil {
+			return err
+		}
+		say(s, "end")
+		return nil
+	}
+}
+
 func (n *Nova) startServer(c *call) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.find(c)
-	if s == nil || !s.ready(c, "start", stopped) {
+	if s == nil || s.refusesLocked(c) || !s.ready(c, "start", stopped) {
 		return
 	}
-	n.change(c, s, "start", poweringOn, func(ctx context.Context, s *server) error { return n.run(ctx, s, poweringOn) })
+	n.change(c, s, "start", poweringOn, "compute_start_instance", n.around("power_on", n.run))
 	c.w.WriteHeader(http.StatusAccepted)
 }
 
@@ -75,18 +92,11 @@ func (n *Nova) stopServer(c *call) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.find(c)
-	if s == nil || !s.ready(c, "stop", active, failed) {
+	if s == nil || s.refusesLocked(c) || !s.ready(c, "stop", active, failed) {
 		return
 	}
-	n.change(c, s, "stop", poweringOff, n.halt)
+	n.change(c, s, "stop", poweringOff, "compute_stop_instance", n.around("power_off", n.halt))
 	c.w.WriteHeader(http.StatusAccepted)
-}
-
-// change begins what an action does. It is called with the lock held.
-func (n *Nova) change(c *call, s *server, action, task string, do func(context.Context, *server) error) {
-	s.task = task
-	n.touch(s)
-	n.begin(s, do, n.record(c, s, action))
 }
 
 func (n *Nova) halt(_ context.Context, s *server) error {
@@ -94,119 +104,83 @@ func (n *Nova) halt(_ context.Context, s *server) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.console = nil
-	if s.task != deletingTask {
-		s.state, s.task = stopped, ""
-	}
-	n.touch(s)
+	n.enter(s, stopped, "")
 	return nil
 }
 
+var rebootTypes = []string{"HARD", "Hard", "hard", "SOFT", "Soft", "soft"}
+
 // rebootServer: SOFT tells the guest, whose SPICE server goes on; HARD makes the virtual machine anew.
-func (n *Nova) rebootServer(c *call, arguments json.RawMessage) {
-	var reboot struct {
-		Type string `json:"type"`
+func (n *Nova) rebootServer(c *call, arguments rawJSON) {
+	var reboot struct{ Type string }
+	if !c.passes("reboot", arguments, object([]string{"type"}, property{"type", oneOf(rebootTypes...)}), &reboot) {
+		return
 	}
-	_ = json.Unmarshal(arguments, &reboot)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.find(c)
-	if s == nil {
+	if s == nil || s.refusesLocked(c) {
 		return
 	}
-	switch reboot.Type {
-	case "SOFT", "soft", "Soft":
+	if slices.Index(rebootTypes, reboot.Type) >= 3 {
 		if s.ready(c, "reboot", active) {
-			n.change(c, s, "reboot", rebooting, n.restartGuest)
+			n.change(c, s, "reboot", rebooting, "compute_reboot_instance", n.around("reboot", n.restartGuest))
 			c.w.WriteHeader(http.StatusAccepted)
 		}
-	case "HARD", "hard", "Hard":
-		if s.ready(c, "reboot", active, stopped, failed) {
-			n.change(c, s, "reboot", hardReboot, n.rerun(hardReboot))
-			c.w.WriteHeader(http.StatusAccepted)
-		}
-	default:
-		c.failed(invalidField("type", string(shorten(arguments)), "It is not one of ['HARD', 'Hard', 'hard', 'SOFT', 'Soft', 'soft']"))
+		return
+	}
+	if s.ready(c, "reboot", active, stopped, paused, suspended, failed) {
+		n.change(c, s, "reboot", hardReboot, "compute_reboot_instance", n.around("reboot", n.rerun))
+		c.w.WriteHeader(http.StatusAccepted)
+	}
+}
+
+// steps takes a server through tasks.
+func (n *Nova) steps(s *server, tasks ...string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, task := range tasks {
+		n.enter(s, s.state, task)
 	}
 }
 
 // restartGuest leaves the desktop alone: what is behind the SPICE server is not simulated here.
 func (n *Nova) restartGuest(ctx context.Context, s *server) error {
+	n.steps(s, rebootPending, rebootStarted)
 	if err := n.boot(ctx, s); err != nil {
 		return err
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	s.setTask("")
-	n.touch(s)
+	n.steps(s, "")
 	return nil
 }
 
 // rerun ends a server's desktop and boots a new one.
-func (n *Nova) rerun(task string) func(context.Context, *server) error {
-	return func(ctx context.Context, s *server) error {
-		n.config.Desktops.Shutdown(s.id)
-		n.mu.Lock()
-		s.console = nil
-		n.mu.Unlock()
-		return n.run(ctx, s, task)
-	}
+func (n *Nova) rerun(ctx context.Context, s *server) error {
+	n.steps(s, hardRebootPending, hardRebootStarted)
+	n.endDesktop(s)
+	return n.run(ctx, s)
 }
 
-func (n *Nova) rebuildServer(c *call, arguments json.RawMessage) {
-	var rebuild struct {
-		Image    string            `json:"imageRef"`
-		Name     *string           `json:"name"`
-		Metadata map[string]string `json:"metadata"`
-	}
-	if err := json.Unmarshal(arguments, &rebuild); err != nil || rebuild.Image == "" {
-		c.fail(http.StatusBadRequest, "'imageRef' is a required property")
-		return
-	}
-	image := lastPart(rebuild.Image)
-	if _, ok := n.config.Glance.Image(image); !ok {
-		c.fail(http.StatusBadRequest, "Cannot find image for rebuild")
-		return
-	}
-	if rebuild.Name != nil && c.failed(checkName(*rebuild.Name)) || c.failed(checkMetadata(rebuild.Metadata)) {
+func (n *Nova) endDesktop(s *server) {
+	n.config.Desktops.Shutdown(s.id)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s.console = nil
+}
+
+// resetState is how administrators say that a server is, or is not, broken.
+func (n *Nova) resetState(c *call, arguments rawJSON) {
+	var reset struct{ State string }
+	if !c.passes("os-resetState", arguments, object([]string{"state"}, property{"state", oneOf(active, failed)}), &reset) {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.find(c)
-	if s == nil || !s.ready(c, "rebuild", active, stopped, failed) {
+	if s == nil || !c.adminOnly("os-admin-actions:reset_state") {
 		return
 	}
-	s.image = image
-	if rebuild.Name != nil {
-		s.name = *rebuild.Name
-	}
-	if rebuild.Metadata != nil {
-		s.metadata = maps.Clone(rebuild.Metadata)
-	}
-	// Nova stops a server again that was stopped; here it runs.
-	n.change(c, s, "rebuild", rebuilding, n.rerun(rebuilding))
-	c.answer(http.StatusAccepted, map[string]any{"server": n.view(c, s)})
-}
-
-// resetState is how administrators say that a server is, or is not, broken.
-func (n *Nova) resetState(c *call, arguments json.RawMessage) {
-	if !c.caller.Admin() {
-		c.forbidden("os-admin-actions:reset_state")
-		return
-	}
-	var reset struct {
-		State string `json:"state"`
-	}
-	if json.Unmarshal(arguments, &reset) != nil || reset.State != active && reset.State != failed {
-		c.failed(invalidField("state", string(shorten(arguments)), "It is not one of ['active', 'error']"))
-		return
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if s := n.find(c); s != nil {
-		s.state = reset.State
-		s.setTask("")
-		n.touch(s)
-		c.w.WriteHeader(http.StatusAccepted)
-	}
+	n.record(c, s, "resetState")
+	n.enter(s, reset.State, "")
+	c.w.WriteHeader(http.StatusAccepted)
 }

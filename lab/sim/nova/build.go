@@ -2,25 +2,28 @@ package nova
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/deskstorm/deskstorm/lab/sim/neutron"
-	"github.com/deskstorm/deskstorm/lab/sim/placement"
 )
 
-// noValidHost is what a server fails with that no host has room for (conductor and scheduler).
-const noValidHost = "No valid host was found. There are not enough hosts available."
+// job is something that is done to a server in the background.
+type job func(context.Context, *server) error
 
-// begin does something to a server in the background, after what is done to it already. It is called with the lock held.
-func (n *Nova) begin(s *server, do func(context.Context, *server) error, done func(error)) {
+// begin does something to a server in the background, after what is done to it already; the channel is closed when it is done. It is
+// called with the lock held. A job that fails leaves the server in ERROR.
+func (n *Nova) begin(s *server, do job) (finished <-chan struct{}) {
+	done := make(chan struct{})
 	if n.closed {
-		return
+		close(done)
+		return done
 	}
 	ctx, cancel := context.WithCancel(n.ctx)
 	s.cancel = cancel
 	n.work.Go(func() {
+		defer close(done)
 		defer cancel()
 		s.working.Lock()
 		defer s.working.Unlock()
@@ -30,42 +33,118 @@ func (n *Nova) begin(s *server, do func(context.Context, *server) error, done fu
 		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		done(err)
 		if err != nil && ctx.Err() == nil {
-			s.state = failed
-			s.setTask("")
 			s.fault = &fault{500, err.Error(), n.config.Now()}
-			n.touch(s)
+			n.enter(s, failed, "")
 		}
 	})
+	return done
 }
 
-// build takes a server from accepted to running.
-func (n *Nova) build(ctx context.Context, s *server) error {
-	provider, ok := n.config.Placement.Claim(s.id, s.project, s.user, resourcesOf(s.flavor), s.wantedHost)
-	if !ok {
-		//lint:ignore ST1005 Nova's words
-		return errors.New(noValidHost)
+// onHost is a job that the nova-compute of a host does, which is an event of an action.
+func (n *Nova) onHost(h *host, a *instanceAction, event string, do job) job {
+	return func(ctx context.Context, s *server) error {
+		if err := n.reach(ctx, h); err != nil {
+			return err
+		}
+		end := n.startEvent(a, event, h.Name)
+		err := do(ctx, s)
+		if ctx.Err() != nil {
+			end(nil) // what a deletion interrupts is no failure
+		} else {
+			end(err)
+		}
+		return err
+	}
+}
+
+// build takes a server from accepted to running. Where a host cannot build it another one is asked, as often as Nova does.
+func (n *Nova) build(a *instanceAction) job {
+	return func(ctx context.Context, s *server) error {
+		n.mu.Lock()
+		n.sayUpdate(s, states{"", s.task}, fromConductor)
+		n.mu.Unlock()
+		var tried []*host
+		var failure error
+		for len(tried) < maxBuildRetries {
+			h, err := n.schedule(s, s.wish, tried...)
+			if err != nil {
+				if failure == nil {
+					return n.bury(s, a, err)
+				}
+				break
+			}
+			failure = n.onHost(h, a, "compute__do_build_and_run_instance", func(ctx context.Context, s *server) error {
+				return n.buildOn(ctx, s, h)
+			})(ctx, s)
+			if failure == nil || ctx.Err() != nil {
+				return failure
+			}
+			n.giveUp(s, failure)
+			tried = append(tried, h)
+		}
+		retries := fmt.Errorf("Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for "+
+			"instance %s.", s.id) //nolint:staticcheck // Nova's words
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.sayTaskError(s, "build_instances", retries)
+		return retries
+	}
+}
+
+// bury is what becomes of a server that no host has room for.
+func (n *Nova) bury(s *server, a *instanceAction, failure error) error {
+	n.startEvent(a, "conductor_schedule_and_build_instances", controller)(failure)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sayTaskError(s, "build_instances", failure)
+	return failure
+}
+
+// giveUp gives back what a host had of a server that it could not build.
+func (n *Nova) giveUp(s *server, failure error) {
+	n.config.Desktops.Shutdown(s.id)
+	n.config.Neutron.Detach(s.id)
+	n.config.Placement.Release(s.id)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.say(s, event{name: "create.error", failure: failure, from: s.fromHost()})
+	if s.host != nil {
+		delete(s.host.servers, s.id)
+	}
+	s.host, s.zone, s.ports, s.console = nil, s.wish.zone, nil, nil
+	n.enter(s, building, scheduling)
+}
+
+func (n *Nova) buildOn(ctx context.Context, s *server, h *host) error {
+	step := func(task string) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.enter(s, building, task)
 	}
 	n.mu.Lock()
-	h := n.hostByID[provider]
-	s.host = h
-	s.setTask(networking)
-	h.servers[s.id] = s
-	n.touch(s)
+	n.enter(s, building, "")
+	n.say(s, event{name: "create.start", from: source{"compute", h.Name}, more: map[string]any{"image_name": n.imageName(s)}})
+	n.settle(s, h)
 	n.mu.Unlock()
+	step(networking)
 	if err := n.attach(s); err != nil {
 		return err
 	}
-	return n.run(ctx, s, spawning)
+	step(blockDevices)
+	step(spawning)
+	if err := n.run(ctx, s); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.say(s, event{name: "create.end", from: s.fromHost(), fixedIPs: true, more: map[string]any{"message": "Success"}})
+	return nil
 }
 
-func resourcesOf(f *Flavor) map[string]int {
-	resources := map[string]int{placement.VCPU: f.VCPUs, placement.MemoryMB: f.RAM}
-	if f.Disk > 0 {
-		resources[placement.DiskGB] = f.Disk
-	}
-	return resources
+func (n *Nova) imageName(s *server) string {
+	image, _ := n.config.Glance.Image(s.image)
+	return image.Name
 }
 
 func (n *Nova) attach(s *server) error {
@@ -84,11 +163,7 @@ func (n *Nova) attach(s *server) error {
 }
 
 // run boots a server's desktop: the server takes its place among its host's boots, takes its time, and then runs.
-func (n *Nova) run(ctx context.Context, s *server, task string) error {
-	n.mu.Lock()
-	s.setTask(task)
-	n.touch(s)
-	n.mu.Unlock()
+func (n *Nova) run(ctx context.Context, s *server) error {
 	if boots := s.host.boots; boots != nil {
 		select {
 		case boots <- struct{}{}:
@@ -109,11 +184,11 @@ func (n *Nova) run(ctx context.Context, s *server, task string) error {
 	if s.task == deletingTask {
 		return nil // its desktop is shut down next
 	}
-	s.console, s.state, s.task, s.fault = &console, active, "", nil
-	if s.launched.IsZero() {
+	s.console, s.fault = &console, nil
+	if s.launched.IsZero() || s.task == rebuildingSpawning {
 		s.launched = n.config.Now()
 	}
-	n.touch(s)
+	n.enter(s, active, "")
 	return nil
 }
 
@@ -139,38 +214,3 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // DefaultBoot takes 200 ms, as fast as a test likes it.
 func DefaultBoot(*rand.Rand) time.Duration { return 200 * time.Millisecond }
-
-// deleteServer takes a server from its users at once; it is gone when what it held has been given back.
-func (n *Nova) deleteServer(c *call) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	s := n.find(c)
-	if s == nil {
-		return
-	}
-	c.w.WriteHeader(204)
-	if s.task == deletingTask {
-		return
-	}
-	n.delete(s, n.record(c, s, "delete"))
-}
-
-// delete is called with the lock held.
-func (n *Nova) delete(s *server, done func(error)) {
-	if s.cancel != nil {
-		s.cancel()
-	}
-	s.task = deletingTask
-	n.touch(s)
-	n.begin(s, n.destroy, done)
-}
-
-func (n *Nova) destroy(_ context.Context, s *server) error {
-	n.config.Desktops.Shutdown(s.id)
-	n.config.Neutron.Detach(s.id)
-	n.config.Placement.Release(s.id)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.remove(s)
-	return nil
-}

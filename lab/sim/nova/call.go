@@ -3,7 +3,11 @@ package nova
 import (
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -76,6 +80,72 @@ func invalidField(field, value, why string) error {
 	return badRequest("Invalid input for field/attribute " + field + ". Value: " + value + ". " + why)
 }
 
+func invalidQuery(name, value, why string) error {
+	return badRequest("Invalid input for query parameters " + name + ". Value: " + value + ". " + why)
+}
+
+// refusesQuery answers 400 for query parameters of other names than these, as Nova does since a microversion.
+func (c *call) refusesQuery(since int, names ...string) bool {
+	if !c.atLeast(since) {
+		return false
+	}
+	var odd []string
+	for name := range c.URL.Query() {
+		if !slices.Contains(names, name) {
+			odd = append(odd, pythonString(name))
+		}
+	}
+	slices.Sort(odd)
+	switch len(odd) {
+	case 0:
+		return false
+	case 1:
+		c.fail(http.StatusBadRequest, "Additional properties are not allowed ("+odd[0]+" was unexpected)")
+	default:
+		c.fail(http.StatusBadRequest, "Additional properties are not allowed ("+strings.Join(odd, ", ")+" were unexpected)")
+	}
+	return true
+}
+
+// span is a part of time; zero ends are open.
+type span struct{ since, before time.Time }
+
+func (s span) has(t time.Time) bool {
+	return (s.since.IsZero() || !t.Before(s.since)) && (s.before.IsZero() || !t.After(s.before))
+}
+
+// changes are the queries changes-since and changes-before.
+func changes(q url.Values) (s span, err error) {
+	for name, at := range map[string]*time.Time{"changes-since": &s.since, "changes-before": &s.before} {
+		if !q.Has(name) {
+			continue
+		}
+		if *at, err = parseTime(q.Get(name)); err != nil {
+			return s, invalidQuery(name, q.Get(name), pythonString(q.Get(name))+" is not a 'date-time'")
+		}
+	}
+	if !s.since.IsZero() && !s.before.IsZero() && s.before.Before(s.since) {
+		return s, badRequest("The value of changes-since must be less than or equal to changes-before.")
+	}
+	return s, nil
+}
+
+// act sends a request to the one action that its body names.
+func (c *call) act(actions map[string]func(arguments []byte)) {
+	var body map[string]rawJSON
+	if err := service.ReadJSON(c.Request, &body); err != nil || len(body) != 1 {
+		c.fail(http.StatusBadRequest, "Malformed request body")
+		return
+	}
+	for name, arguments := range body {
+		if do := actions[name]; do != nil {
+			do(arguments)
+			return
+		}
+		c.fail(http.StatusBadRequest, "There is no such action: "+name)
+	}
+}
+
 // faultNames are wsgi.Fault's.
 var faultNames = map[int]string{
 	400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod", 409: "conflictingRequest",
@@ -94,13 +164,20 @@ func writeFault(w http.ResponseWriter, status int, message string) {
 	service.WriteJSON(w, status, map[string]any{name: body})
 }
 
+// noRoute answers what there is no path or method for, which never gets to Nova's own form.
+func (n *Nova) noRoute(w http.ResponseWriter, _ *http.Request, _ int, _ string) {
+	service.WriteJSON(w, http.StatusNotFound, map[string]string{
+		"message": "The resource could not be found.<br /><br />\n\n\n", "code": "404 Not Found", "title": "Not Found",
+	})
+}
+
 // Fail answers in Nova's form.
 func (n *Nova) Fail(w http.ResponseWriter, _ *http.Request, status int, message string) {
 	writeFault(w, status, message)
 }
 
-// authorized lets valid tokens with a project in and finds the microversion; below 2.minor there is no such thing.
-func (n *Nova) authorized(minor int, h func(*call)) http.HandlerFunc {
+// authorized lets valid tokens with a project in and finds the microversion; before 2.first and after 2.last there is no such thing.
+func (n *Nova) authorized(first, last int, h func(*call)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := "req-" + uuid.NewString()
 		header := w.Header()
@@ -137,7 +214,7 @@ func (n *Nova) authorized(minor int, h func(*call)) http.HandlerFunc {
 			c.forbidden("servers") // a token without scope has no roles
 			return
 		}
-		if !c.atLeast(minor) {
+		if !c.atLeast(first) || c.atLeast(last+1) {
 			c.notFound()
 			return
 		}
@@ -166,8 +243,7 @@ func (c *call) page() (page, error) {
 	if q.Has("limit") {
 		limit, err := strconv.Atoi(q.Get("limit"))
 		if err != nil || limit < 0 {
-			return p, badRequest("Invalid input for query parameters limit. Value: " + q.Get("limit") + ". '" + q.Get("limit") +
-				"' does not match '^[0-9]*$'")
+			return p, invalidQuery("limit", q.Get("limit"), pythonString(q.Get("limit"))+" does not match '^[0-9]*$'")
 		}
 		p.limit = min(limit, maxPage)
 	}

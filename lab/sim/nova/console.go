@@ -2,7 +2,6 @@ package nova
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -47,51 +46,39 @@ func (t *consoleTokens) add(token string, v consoleToken, now time.Time) {
 
 func (n *Nova) createConsole(c *call) {
 	var body struct {
-		Console *struct{ Protocol, Type string } `json:"remote_console"`
+		Console struct{ Protocol, Type string } `json:"remote_console"`
 	}
-	if !c.read(&body) {
-		return
-	}
-	if body.Console == nil {
-		c.fail(http.StatusBadRequest, "'remote_console' is a required property")
-		return
-	}
-	asked := *body.Console
-	known := map[string]string{"novnc": "vnc", "serial": "serial", spiceHTML5: "spice"}
+	protocols, types := []string{"vnc", "spice", "rdp", "serial"}, []string{"novnc", "xvpvnc", "rdp-html5", "spice-html5", "serial"}
 	if c.atLeast(8) {
-		known["webmks"] = "mks"
+		protocols, types = append(protocols, "mks"), append(types, "webmks")
 	}
 	if c.atLeast(99) {
-		known[spiceDirect] = "spice"
+		types = append(types, spiceDirect)
 	}
-	if known[asked.Type] == "" {
-		c.failed(invalidField("type", asked.Type, "'"+asked.Type+"' is not one of the types of consoles"))
+	check := object([]string{"protocol", "type"}, property{"protocol", oneOf(protocols...)}, property{"type", oneOf(types...)})
+	if !c.valid(object([]string{"remote_console"}, property{"remote_console", check}), &body) {
 		return
 	}
-	if known[asked.Type] != asked.Protocol {
-		c.fail(http.StatusBadRequest, "Invalid console type "+asked.Type)
-		return
-	}
-	if url, ok := n.console(c, asked.Type); ok {
+	asked := body.Console
+	if url, ok := n.console(c, asked.Protocol, asked.Type); ok {
 		c.answer(http.StatusOK, map[string]any{"remote_console": map[string]string{
 			"protocol": asked.Protocol, "type": asked.Type, "url": url,
 		}})
 	}
 }
 
-func (n *Nova) getSPICEConsole(c *call, arguments json.RawMessage) {
+func (n *Nova) getSPICEConsole(c *call, arguments rawJSON) {
 	var asked struct{ Type string }
-	if json.Unmarshal(arguments, &asked) != nil || asked.Type != spiceHTML5 {
-		c.failed(invalidField("type", string(shorten(arguments)), "It is not one of ['spice-html5']"))
+	if !c.passes("os-getSPICEConsole", arguments, object([]string{"type"}, property{"type", oneOf(spiceHTML5)}), &asked) {
 		return
 	}
-	if url, ok := n.console(c, asked.Type); ok {
+	if url, ok := n.console(c, "spice", asked.Type); ok {
 		c.answer(http.StatusOK, map[string]any{"console": map[string]string{"type": asked.Type, "url": url}})
 	}
 }
 
 // console makes a token for a server's console, and returns the URL with it.
-func (n *Nova) console(c *call, kind string) (url string, ok bool) {
+func (n *Nova) console(c *call, protocol, kind string) (url string, ok bool) {
 	n.mu.RLock()
 	s := n.find(c)
 	if s == nil {
@@ -99,19 +86,27 @@ func (n *Nova) console(c *call, kind string) (url string, ok bool) {
 		return "", false
 	}
 	status := n.refused(s.id)
-	state, task, console := s.state, s.task, s.console
+	state, task, console, h := s.state, s.task, s.console, s.host
 	n.mu.RUnlock()
 	switch {
 	case status != 0:
 		c.fail(status, "The console of instance "+s.id+" is refused by the lab.")
 		return "", false
-	case kind != spiceHTML5 && kind != spiceDirect:
+	case h == nil:
+		c.fail(http.StatusConflict, "Instance "+s.id+" is not ready")
+		return "", false
+	case task == deletingTask || task == migrating:
+		s.conflict(c, "get_"+protocol+"_console", "task_state "+task)
+		return "", false
+	case c.failed(n.ask(c, h)):
+		return "", false
+	case protocol != "spice": // only SPICE is enabled on the hosts
 		c.fail(http.StatusBadRequest, "Unavailable console type "+kind+".")
 		return "", false
-	case task == deletingTask:
-		s.conflict(c, "get_spice_console", "task_state "+task)
+	case kind != spiceHTML5 && kind != spiceDirect:
+		c.fail(http.StatusBadRequest, "Invalid console type "+kind)
 		return "", false
-	case state != active:
+	case !runs(state):
 		c.fail(http.StatusConflict, "Instance "+s.id+" is not ready")
 		return "", false
 	case console == nil:
@@ -133,6 +128,9 @@ func (n *Nova) console(c *call, kind string) (url string, ok bool) {
 	return base + "?token=" + token, true
 }
 
+// runs tells whether a server in this state has a SPICE server.
+func runs(state string) bool { return state == active || state == paused || state == suspended }
+
 // wake boots the desktop of a server that was there from the start.
 func (n *Nova) wake(ctx context.Context, s *server) (*Console, error) {
 	s.working.Lock()
@@ -147,7 +145,7 @@ func (n *Nova) wake(ctx context.Context, s *server) (*Console, error) {
 	if console != nil {
 		return console, nil
 	}
-	if gone || state != active {
+	if gone || !runs(state) {
 		return nil, problem{http.StatusConflict, "Instance " + s.id + " is not ready"}
 	}
 	booted, err := n.config.Desktops.Boot(ctx, s.id)

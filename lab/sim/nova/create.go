@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -9,46 +10,103 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
-
-// createFields are what POST /servers takes, with the microversion since which it does.
-var createFields = map[string]int{
-	"name": 1, "imageRef": 1, "flavorRef": 1, "adminPass": 1, "metadata": 1, "networks": 1, "OS-DCF:diskConfig": 1,
-	"accessIPv4": 1, "accessIPv6": 1, "availability_zone": 1, "block_device_mapping": 1, "block_device_mapping_v2": 1,
-	"config_drive": 1, "key_name": 1, "min_count": 1, "max_count": 1, "return_reservation_id": 1, "security_groups": 1,
-	"user_data": 1, "personality": 1, "description": 19, "tags": 52, "trusted_image_certificates": 63, "host": 74,
-	"hypervisor_hostname": 74, "hostname": 90,
-}
 
 // order is what a request to create servers asks for.
 type order struct {
 	name, description string
 	described         bool
+	hostname          string
 	flavor            *Flavor
 	image             string
 	metadata          map[string]string
 	tags              []string
 	networks          []string
-	host              string // its id; empty: any
-	count             int
+	wish              wish
+	least, most       int
 	password          string
+	reservation       string
+}
+
+// createBody is what POST /servers takes, in a microversion.
+func (c *call) createBody() check {
+	properties := []property{
+		{"name", name}, {"imageRef", imageRef}, {"flavorRef", flavorRef}, {"adminPass", anyText}, {"metadata", metadataItems},
+		{"networks", c.networksCheck()}, {"OS-DCF:diskConfig", oneOf("AUTO", "MANUAL")}, {"accessIPv4", anyText}, {"accessIPv6", anyText},
+		{"availability_zone", name}, {"block_device_mapping", anything}, {"block_device_mapping_v2", anything}, {"config_drive", boolean},
+		{"key_name", name}, {"min_count", integer(1, maxInt)}, {"max_count", integer(1, maxInt)}, {"return_reservation_id", boolean},
+		{"security_groups", array(object(nil, property{"name", name}), 0)}, {"user_data", text(0, 65535)},
+	}
+	since := func(minor int, p property) {
+		if c.atLeast(minor) {
+			properties = append(properties, p)
+		}
+	}
+	if !c.atLeast(57) {
+		properties = append(properties, property{"personality", anything})
+	}
+	since(19, property{"description", orNull(text(0, 255), "string")})
+	since(52, property{"tags", tagList})
+	since(63, property{"trusted_image_certificates", anything})
+	since(74, property{"host", hostName})
+	since(74, property{"hypervisor_hostname", hostName})
+	since(90, property{"hostname", serverHostname})
+	required := []string{"name", "flavorRef"}
+	if c.atLeast(37) {
+		required = append(required, "networks")
+	}
+	return object([]string{"server"}, property{"server", object(required, properties...)},
+		property{"os:scheduler_hints", anything}, property{"OS-SCH-HNT:scheduler_hints", anything})
+}
+
+// imageRef may be empty only for servers that boot from volumes.
+func imageRef(raw rawJSON) *flaw {
+	if kindOf(raw) != "string" || stringOf(raw) != "" && uuidFormat(raw) != nil {
+		return &flaw{message: python(raw) + " is not valid under any of the given schemas"}
+	}
+	return nil
+}
+
+func flavorRef(raw rawJSON) *flaw {
+	switch kindOf(raw) {
+	case "integer":
+		return nil
+	case "string":
+		return text(1, maxInt)(raw)
+	}
+	return ofType(raw, "string", "integer")
+}
+
+func (c *call) networksCheck() check {
+	item := object(nil, property{"fixed_ip", anyText}, property{"port", orNull(uuidFormat, "string")}, property{"uuid", anyText},
+		property{"tag", anyText})
+	if !c.atLeast(37) {
+		return array(item, 0)
+	}
+	item = object(nil, property{"fixed_ip", anyText}, property{"port", orNull(uuidFormat, "string")}, property{"uuid", uuidFormat},
+		property{"tag", anyText})
+	list, words := array(item, 0), oneOf("none", "auto")
+	return func(raw rawJSON) *flaw {
+		if list(raw) != nil && words(raw) != nil {
+			return &flaw{message: python(raw) + " is not valid under any of the given schemas"}
+		}
+		return nil
+	}
 }
 
 func (n *Nova) createServer(c *call) {
 	var body struct {
-		Server map[string]json.RawMessage `json:"server"`
+		Server struct {
+			createFields
+			Reservation flag `json:"return_reservation_id"`
+		}
 	}
-	if !c.read(&body) {
+	if !c.valid(c.createBody(), &body) {
 		return
 	}
-	if body.Server == nil {
-		c.fail(http.StatusBadRequest, "'server' is a required property")
-		return
-	}
-	o, err := n.readOrder(c, body.Server)
+	o, err := n.readOrder(c, &body.Server.createFields)
 	if c.failed(err) {
 		return
 	}
@@ -58,163 +116,189 @@ func (n *Nova) createServer(c *call) {
 	if c.failed(err) {
 		return
 	}
+	if body.Server.Reservation {
+		c.answer(http.StatusAccepted, map[string]any{"reservation_id": o.reservation})
+		return
+	}
 	s := servers[0]
-	links := n.basic(s).Links
+	links := n.links(s.id)
 	c.w.Header().Set("Location", links[0].Href)
 	c.answer(http.StatusAccepted, map[string]any{"server": map[string]any{
 		"id": s.id, "links": links, "OS-DCF:diskConfig": "MANUAL", "security_groups": []groupView{{"default"}}, "adminPass": o.password,
 	}})
 }
 
-func (n *Nova) readOrder(c *call, fields map[string]json.RawMessage) (*order, error) {
-	for name := range fields {
-		if since, ok := createFields[name]; !ok || !c.atLeast(since) {
-			return nil, badRequest("Additional properties are not allowed ('" + name + "' was unexpected)")
-		}
-	}
-	o := &order{}
-	var flavorRef string
-	var description, password *string
-	var metadata map[string]string
-	for name, v := range map[string]any{
-		"name": &o.name, "flavorRef": &flavorRef, "imageRef": &o.image, "description": &description, "metadata": &metadata,
-		"tags": &o.tags, "adminPass": &password,
-	} {
-		if raw, ok := fields[name]; ok {
-			if err := json.Unmarshal(raw, v); err != nil {
-				return nil, invalidField(name, string(shorten(raw)), err.Error())
-			}
-		}
-	}
-	for _, name := range []string{"name", "flavorRef"} {
-		if fields[name] == nil {
-			return nil, badRequest("'" + name + "' is a required property")
-		}
-	}
-	if err := checkName(o.name); err != nil {
-		return nil, err
-	}
-	if len(fields["block_device_mapping"]) > 0 || len(fields["block_device_mapping_v2"]) > 0 {
-		return nil, badRequest("Block Device Mapping is Invalid: this cloud has no volumes.")
-	}
-	o.image = lastPart(o.image)
-	if _, ok := n.config.Glance.Image(o.image); !ok {
-		return nil, badRequest("Can not find requested image")
-	}
-	if o.flavor = n.flavors[lastPart(flavorRef)]; o.flavor == nil {
-		return nil, badRequest("Flavor " + lastPart(flavorRef) + " could not be found.")
-	}
-	if err := checkMetadata(metadata); err != nil {
-		return nil, err
-	}
-	o.metadata = metadata
-	if err := checkTags(o.tags); err != nil {
-		return nil, err
-	}
-	o.tags = slices.Compact(slices.Sorted(slices.Values(o.tags)))
-	switch {
-	case description != nil:
-		o.description, o.described = *description, true
-	case !c.atLeast(19):
-		o.description, o.described = o.name, true
-	}
-	if password == nil {
-		var random [9]byte
-		_, _ = rand.Read(random[:]) // never fails
-		o.password = base64.RawURLEncoding.EncodeToString(random[:])
-	} else {
-		o.password = *password
-	}
-	var err error
-	if o.count, err = readCount(fields); err != nil {
-		return nil, err
-	}
-	if o.host, err = n.readHost(c, fields); err != nil {
-		return nil, err
-	}
-	o.networks, err = n.readNetworks(c, fields["networks"])
-	return o, err
+// createFields are those of a server to create that count here.
+type createFields struct {
+	Name        string
+	Image       *string `json:"imageRef"`
+	Flavor      rawJSON `json:"flavorRef"`
+	Password    *string `json:"adminPass"`
+	Metadata    map[string]string
+	Networks    rawJSON
+	Zone        string  `json:"availability_zone"`
+	Devices     rawJSON `json:"block_device_mapping"`
+	DevicesV2   rawJSON `json:"block_device_mapping_v2"`
+	Key         *string `json:"key_name"`
+	Least       *number `json:"min_count"`
+	Most        *number `json:"max_count"`
+	Description *string
+	Tags        []string
+	Host        *string
+	Hypervisor  *string `json:"hypervisor_hostname"`
+	Hostname    *string
 }
 
-func shorten(raw []byte) []byte { return raw[:min(len(raw), 100)] }
-
-func checkName(name string) error {
-	if strings.TrimSpace(name) == "" || utf8.RuneCountInString(name) > 255 {
-		return invalidField("name", strconv.Quote(string(shorten([]byte(name)))), "A name has 1 to 255 characters, and not only spaces.")
+func (n *Nova) readOrder(c *call, asked *createFields) (*order, error) {
+	o := &order{name: asked.Name, metadata: asked.Metadata, reservation: reservationID()}
+	if asked.Description != nil {
+		o.description, o.described = *asked.Description, true
+	} else if !c.atLeast(19) {
+		o.description, o.described = o.name, true
 	}
-	return nil
+	o.password = newPassword()
+	if asked.Password != nil {
+		o.password = *asked.Password
+	}
+	o.tags = slices.Compact(slices.Sorted(slices.Values(asked.Tags)))
+	if asked.Hostname != nil {
+		o.hostname = *asked.Hostname
+	}
+	o.least, o.most = 1, 0
+	if asked.Least != nil {
+		o.least = int(*asked.Least)
+	}
+	o.most = o.least
+	if asked.Most != nil {
+		o.most = int(*asked.Most)
+	}
+	if o.least > o.most {
+		return nil, badRequest("min_count must be <= max_count")
+	}
+	var err error
+	if o.wish, err = n.readWish(c, asked); err != nil {
+		return nil, err
+	}
+	if len(asked.Devices) > 0 || len(asked.DevicesV2) > 0 {
+		return nil, badRequest("Block Device Mapping is Invalid: this cloud has no volumes.")
+	}
+	if asked.Image == nil || *asked.Image == "" {
+		return nil, badRequest("Missing imageRef attribute")
+	}
+	o.image = *asked.Image
+	if o.networks, err = n.readNetworks(c, asked.Networks); err != nil {
+		return nil, err
+	}
+	n.mu.RLock()
+	id := lastPart(stringOf(asked.Flavor))
+	o.flavor = n.flavors[id]
+	n.mu.RUnlock()
+	if o.flavor == nil || !o.flavor.visible(c) {
+		return nil, badRequest("Flavor " + id + " could not be found.")
+	}
+	if o.hostname != "" && o.most > 1 {
+		return nil, badRequest("Unable to allocate a single hostname to multiple instances")
+	}
+	if asked.Key != nil {
+		return nil, badRequest("Invalid key_name provided.")
+	}
+	if err := n.checkImage(o.image, o.flavor, "Can not find requested image"); err != nil {
+		return nil, err
+	}
+	if err := checkMetadata(o.metadata); err != nil {
+		return nil, err
+	}
+	if o.most > maxAtOnce {
+		return nil, problem{http.StatusForbidden, fmt.Sprintf("Quota exceeded for instances: Requested %d, but the lab makes %d at once",
+			o.most, maxAtOnce)}
+	}
+	return o, nil
 }
 
 // maxAtOnce is how many servers one request can make where no quota says less.
 const maxAtOnce = 1000
 
-// readCount is how many servers to make: max_count, at least min_count.
-func readCount(fields map[string]json.RawMessage) (int, error) {
-	count := map[string]int{"min_count": 1, "max_count": 0}
-	for name := range count {
-		raw, ok := fields[name]
-		if !ok {
-			continue
-		}
-		v, err := strconv.Atoi(strings.Trim(string(raw), `"`))
-		if err != nil || v < 1 {
-			return 0, invalidField(name, string(shorten(raw)), "It must be an integer of at least 1.")
-		}
-		if v > maxAtOnce {
-			return 0, problem{http.StatusForbidden, fmt.Sprintf("Quota exceeded for instances: Requested %d, but the lab makes %d at once",
-				v, maxAtOnce)}
-		}
-		count[name] = v
-	}
-	if count["max_count"] == 0 {
-		count["max_count"] = count["min_count"]
-	}
-	if count["min_count"] > count["max_count"] {
-		return 0, badRequest("min_count must be <= max_count")
-	}
-	return count["max_count"], nil
+func newPassword() string {
+	var random [9]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(random[:])
 }
 
-// readHost is the host that administrators may choose, by host, hypervisor_hostname or an availability zone "nova:host".
-func (n *Nova) readHost(c *call, fields map[string]json.RawMessage) (string, error) {
-	wanted := ""
-	for _, name := range []string{"host", "hypervisor_hostname", "availability_zone"} {
-		raw := fields[name]
-		if raw == nil || string(raw) == "null" {
+func reservationID() string {
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	for i, b := range random {
+		random[i] = letters[int(b)%len(letters)]
+	}
+	return "r-" + string(random[:])
+}
+
+// checkImage: there is one, and the flavor is large enough for it.
+func (n *Nova) checkImage(id string, f *Flavor, absent string) error {
+	image, ok := n.config.Glance.Image(id)
+	switch {
+	case !ok:
+		return badRequest(absent)
+	case image.MinRAM > f.RAM:
+		return badRequest("Flavor's memory is too small for requested image.")
+	case f.Disk > 0 && image.Size > int64(f.Disk)<<30:
+		return badRequest(fmt.Sprintf("Flavor's disk is too small for requested image. Flavor disk is %d bytes, image is %d bytes.",
+			f.Disk<<30, image.Size))
+	case f.Disk > 0 && image.MinDisk > f.Disk:
+		return badRequest(fmt.Sprintf("Flavor's disk is smaller than the minimum size specified in image metadata. Flavor disk is %d "+
+			"bytes, minimum size is %d bytes.", f.Disk<<30, image.MinDisk<<30))
+	}
+	return nil
+}
+
+// readWish is where the servers are to run: a zone, or a host that administrators may choose by host, hypervisor_hostname or a zone
+// with a host, as in "nova:compute01".
+func (n *Nova) readWish(c *call, asked *createFields) (w wish, err error) {
+	zone, hostPart, forced := strings.Cut(asked.Zone, ":")
+	if strings.Count(asked.Zone, ":") > 2 {
+		return w, badRequest("Invalid input received: Unable to parse availability_zone")
+	}
+	host, node, _ := strings.Cut(hostPart, ":") // a host has one node, of its name
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if forced {
+		if !c.caller.Admin() {
+			return w, problem{http.StatusForbidden, "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed."}
+		}
+		h := n.hostNamed(cmp.Or(host, node))
+		if h == nil || zone != "" && zone != n.zoneOf(h) {
+			return w, badRequest("No valid host was found. ")
+		}
+		w = wish{zone: zone, host: h.ID, forced: true}
+	} else if zone != "" {
+		if available, _ := n.zones(); !slices.Contains(available, zone) {
+			return w, badRequest("The requested availability zone is not available")
+		}
+		w.zone = zone
+	}
+	for _, name := range []*string{asked.Host, asked.Hypervisor} {
+		if name == nil || *name == "" {
 			continue
 		}
-		var value string
-		if err := json.Unmarshal(raw, &value); err != nil {
-			return "", invalidField(name, string(shorten(raw)), "It is not of type 'string'")
+		if !c.caller.Admin() {
+			return w, problem{http.StatusForbidden, "Policy doesn't allow compute:servers:create:requested_destination to be performed."}
 		}
-		if name == "availability_zone" {
-			zone, host, forced := strings.Cut(value, ":")
-			if zone != "nova" {
-				return "", badRequest("The requested availability zone is not available")
-			}
-			if !forced {
-				continue
-			}
-			value = host
+		if forced {
+			return w, badRequest("One mechanism with host and/or hypervisor_hostname and another mechanism with zone:host:node are " +
+				"mutually exclusive.")
 		}
-		wanted = value
-	}
-	if wanted == "" {
-		return "", nil
-	}
-	if !c.caller.Admin() {
-		return "", problem{http.StatusForbidden, "Policy doesn't allow compute:servers:create:requested_destination to be performed."}
-	}
-	for _, h := range n.hosts {
-		if h.Name == wanted {
-			return h.ID, nil
+		h := n.hostNamed(*name)
+		if h == nil || w.host != "" && w.host != h.ID {
+			return w, badRequest("Compute host " + *name + " could not be found.")
 		}
+		w.host = h.ID
 	}
-	return "", badRequest("Compute host " + wanted + " could not be found.")
+	return w, nil
 }
 
 // readNetworks are the ids of the networks that a server is attached to.
-func (n *Nova) readNetworks(c *call, raw json.RawMessage) ([]string, error) {
+func (n *Nova) readNetworks(c *call, raw rawJSON) ([]string, error) {
 	visible := n.config.Neutron.Visible(c.caller.ProjectID)
 	automatic := func() ([]string, error) {
 		if len(visible) > 1 {
@@ -223,28 +307,18 @@ func (n *Nova) readNetworks(c *call, raw json.RawMessage) ([]string, error) {
 		}
 		return visible, nil
 	}
-	if len(raw) == 0 {
-		if c.atLeast(37) {
-			return nil, badRequest("'networks' is a required property")
-		}
+	switch stringOf(raw) {
+	case "", "auto":
 		return automatic()
-	}
-	var word string
-	if json.Unmarshal(raw, &word) == nil {
-		switch {
-		case word == "none" && c.atLeast(37):
-			return nil, nil
-		case word == "auto" && c.atLeast(37):
-			return automatic()
-		}
-		return nil, invalidField("networks", string(shorten(raw)), "It is not a list, 'none' or 'auto'.")
+	case "none":
+		return nil, nil
 	}
 	var list []struct {
 		UUID string `json:"uuid"`
 		Port string `json:"port"`
 	}
 	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, invalidField("networks", string(shorten(raw)), err.Error())
+		return nil, badRequest("Malformed request body")
 	}
 	var ids []string
 	for _, item := range list {
@@ -267,50 +341,36 @@ func (n *Nova) accept(c *call, o *order) ([]*server, error) {
 	if n.closed {
 		return nil, problem{http.StatusServiceUnavailable, "The lab is being closed."}
 	}
-	if err := n.checkQuota(n.project(c.caller.ProjectID).used, o); err != nil {
+	count, err := n.room(c.caller.ProjectID, o.flavor, o.least, o.most)
+	if err != nil {
 		return nil, err
 	}
 	var servers []*server
-	for i := range o.count {
-		name := o.name
-		if o.count > 1 {
-			name += "-" + strconv.Itoa(i+1)
-		}
+	for i := range count {
 		s := &server{
-			id: uuid.NewString(), name: name, description: o.description, described: o.described,
+			id: uuid.NewString(), name: o.name, description: o.description, described: o.described, hostname: o.hostname,
 			project: c.caller.ProjectID, user: c.caller.UserID, flavor: o.flavor, image: o.image, metadata: o.metadata, tags: o.tags,
-			networks: o.networks, wantedHost: o.host, state: building, task: scheduling, created: n.config.Now(),
+			networks: o.networks, wish: o.wish, zone: o.wish.zone, state: building, task: scheduling, created: n.config.Now(),
+			reservation: o.reservation, launchIndex: i,
+		}
+		if o.most > 1 {
+			s.name += "-" + strconv.Itoa(i+1)
+		}
+		if s.hostname == "" {
+			s.hostname = hostname(s.name, "Server-"+s.id)
 		}
 		if s.metadata == nil {
 			s.metadata = map[string]string{}
 		}
 		s.updated = s.created
 		n.add(s)
-		done := n.record(c, s, "create")
+		a := n.record(c, s, "create")
 		servers = append(servers, s)
 		if n.lost != 0 {
 			n.lost = max(n.lost-1, -1)
 			continue // the message to the scheduler never arrives
 		}
-		n.begin(s, n.build, done)
+		n.begin(s, n.build(a))
 	}
 	return servers, nil
-}
-
-func (n *Nova) checkQuota(used Quota, o *order) error {
-	limit := n.config.Quota
-	for _, q := range []struct {
-		name               string
-		more, used, limits int
-	}{
-		{"instances", o.count, used.Instances, limit.Instances},
-		{"cores", o.count * o.flavor.VCPUs, used.Cores, limit.Cores},
-		{"ram", o.count * o.flavor.RAM, used.RAM, limit.RAM},
-	} {
-		if q.limits > 0 && q.used+q.more > q.limits {
-			return problem{http.StatusForbidden, fmt.Sprintf("Quota exceeded for %s: Requested %d, but already used %d of %d %s",
-				q.name, q.more, q.used, q.limits, q.name)}
-		}
-	}
-	return nil
 }

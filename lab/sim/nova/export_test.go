@@ -8,5 +8,5 @@ import (
 
 // recordNamed records an action under a number.
 func (n *Nova) recordNamed(s *server, action string, number int) {
-	n.record(&call{caller: &service.Caller{}, requestID: strconv.Itoa(number)}, s, action)(nil)
+	n.record(&call{caller: &service.Caller{}, requestID: strconv.Itoa(number)}, s, action)
 }

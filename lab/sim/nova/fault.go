@@ -67,14 +67,13 @@ func (n *Nova) KillDesktop(serverID string) (undo func(), err error) {
 }
 
 func (n *Nova) revive(s *server) {
-	finished := make(chan struct{})
 	n.mu.Lock()
 	if s.state != active || s.task != "" || n.closed {
 		n.mu.Unlock() // it was deleted, stopped or booted anew meanwhile
 		return
 	}
-	s.task = hardReboot
-	n.begin(s, n.rerun(hardReboot), func(error) { close(finished) })
+	n.enter(s, s.state, hardReboot)
+	finished := n.begin(s, n.rerun)
 	n.mu.Unlock()
 	<-finished
 }

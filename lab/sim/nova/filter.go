@@ -2,9 +2,11 @@ package nova
 
 import (
 	"encoding/json"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -12,7 +14,9 @@ import (
 // filter is what a list of servers is limited to.
 type filter struct {
 	allProjects bool
-	tests       []func(*server) bool
+	// deleted servers are listed as well, or only they are.
+	deleted, onlyDeleted bool
+	tests                []func(*server) bool
 }
 
 func (f *filter) matches(s *server) bool {
@@ -38,30 +42,66 @@ var joinedTables = []string{
 	"block_device_mapping", "services", "metadata", "system_metadata", "info_cache", "security_groups", "pci_devices",
 }
 
-// adminFilters are dropped for others.
-var adminFilters = []string{"host", "node", "project_id", "tenant_id", "uuid", "hostname", "description", "display_name"}
+// memberFilters are those of everybody, with the microversion since which they are; others are dropped for who is no administrator.
+var memberFilters = map[string]int{
+	"reservation_id": 1, "name": 1, "status": 1, "image": 1, "flavor": 1, "ip": 1, "changes-since": 1, "all_tenants": 1, "ip6": 5,
+	"tags": 26, "tags-any": 26, "not-tags": 26, "not-tags-any": 26, "changes-before": 66, "locked": 73, "availability_zone": 83,
+	"config_drive": 83, "key_name": 83, "created_at": 83, "launched_at": 83, "terminated_at": 83, "power_state": 83, "task_state": 83,
+	"vm_state": 83, "progress": 83, "user_id": 83, "hostname": 90,
+}
 
 func (n *Nova) filter(c *call, q url.Values) (*filter, error) {
 	f := &filter{}
 	admin := c.caller.Admin()
-	for name := range q {
+	mayUse := func(name string) bool {
+		since, ok := memberFilters[name]
+		return admin || ok && c.atLeast(since)
+	}
+	var odd []string
+	for _, name := range slices.Sorted(maps.Keys(q)) {
 		switch {
-		case c.atLeast(75) && !slices.Contains(queryNames, name):
-			return nil, badRequest("Additional properties are not allowed ('" + name + "' was unexpected)")
+		case c.atLeast(75) && !slices.Contains(queryNames, name) && !strings.HasPrefix(name, "_"):
+			odd = append(odd, pythonString(name))
 		case name == "metadata" && n.config.MetadataFilter:
 		case admin && (slices.Contains(joinedTables, name) || strings.HasPrefix(name, "_")):
 			return nil, badRequest("Invalid filter field: " + name + ".")
 		}
 	}
-	if q.Has("all_tenants") {
-		f.allProjects = truth(q.Get("all_tenants"))
-	}
-	for name, values := range q {
-		if !admin && slices.Contains(adminFilters, name) {
-			continue
+	if len(odd) > 0 {
+		does := " does"
+		if len(odd) > 1 {
+			does = " do"
 		}
-		if err := f.addFilter(c, name, values); err != nil {
-			return nil, err
+		return nil, badRequest(strings.Join(odd, ", ") + does + " not match any of the regexes: '^_'")
+	}
+	if v := q.Get("all_tenants"); q.Has("all_tenants") {
+		if v != "" && !isTrue(v) && !isFalse(v) {
+			return nil, unrecognized(v)
+		}
+		f.allProjects = !isFalse(v)
+	}
+	changed := q
+	if !mayUse("changes-before") {
+		changed = maps.Clone(q)
+		changed.Del("changes-before")
+	}
+	span, err := changes(changed)
+	if err != nil {
+		return nil, err
+	}
+	if span.since.IsZero() && span.before.IsZero() {
+		f.deleted = admin && isTrue(q.Get("deleted"))
+		f.onlyDeleted = f.deleted
+	} else {
+		f.deleted = !admin || !q.Has("deleted") || isTrue(q.Get("deleted"))
+		f.onlyDeleted = admin && isTrue(q.Get("deleted"))
+		f.add(func(s *server) bool { return span.has(s.updated.Truncate(time.Second)) })
+	}
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if mayUse(name) {
+			if err := f.addFilter(c, name, q[name]); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if admin && n.config.MetadataFilter && q.Has("metadata") {
@@ -75,9 +115,16 @@ func (n *Nova) filter(c *call, q url.Values) (*filter, error) {
 // addFilter knows the filters that can tell the servers here apart; the last value counts where only one can.
 func (f *filter) addFilter(c *call, name string, values []string) error {
 	value := values[len(values)-1]
+	is := func(field func(*server) string) {
+		f.add(func(s *server) bool { return field(s) == value })
+	}
 	switch name {
 	case "name", "display_name":
-		return f.addPattern("name", value, func(s *server) string { return s.name })
+		return f.addPattern(name, value, func(s *server) string { return s.name })
+	case "hostname":
+		return f.addPattern(name, value, func(s *server) string { return s.hostname })
+	case "description", "display_description":
+		return f.addPattern(name, value, func(s *server) string { return s.description })
 	case "ip":
 		re, err := pattern("ip", value)
 		if err != nil {
@@ -97,13 +144,24 @@ func (f *filter) addFilter(c *call, name string, values []string) error {
 		f.add(func(s *server) bool { return slices.Contains(values, s.state) })
 	case "task_state":
 		f.add(func(s *server) bool { return slices.Contains(values, s.task) })
+	case "power_state":
+		is(func(s *server) string { return strconv.Itoa(s.power()) })
 	case "flavor":
 		f.add(func(s *server) bool { return s.flavor.ID == lastPart(value) })
 	case "image", "image_ref":
 		f.add(func(s *server) bool { return s.image == lastPart(value) })
 	case "user_id":
-		if c.caller.Admin() || c.atLeast(83) {
-			f.add(func(s *server) bool { return s.user == value })
+		is(func(s *server) string { return s.user })
+	case "reservation_id":
+		is(func(s *server) string { return s.reservation })
+	case "availability_zone":
+		is(func(s *server) string { return s.zone })
+	case "locked":
+		if c.atLeast(73) {
+			if !isTrue(value) && !isFalse(value) {
+				return unrecognized(value)
+			}
+			f.add(func(s *server) bool { return (s.lock != nil) == isTrue(value) })
 		}
 	case "uuid":
 		f.add(func(s *server) bool { return slices.Contains(values, s.id) })
@@ -111,19 +169,8 @@ func (f *filter) addFilter(c *call, name string, values []string) error {
 		f.add(func(s *server) bool { return s.host != nil && s.host.Name == value })
 	case "project_id", "tenant_id":
 		if f.allProjects { // else the list is of one project anyway, and Nova ignores this
-			f.add(func(s *server) bool { return s.project == value })
+			is(func(s *server) string { return s.project })
 		}
-	case "changes-since", "changes-before":
-		at, err := parseTime(value)
-		if err != nil {
-			return badRequest("Invalid input for query parameters " + name + ". Value: " + value + ". '" + value + "' is not a 'date-time'")
-		}
-		f.add(func(s *server) bool {
-			if name == "changes-since" {
-				return !s.updated.Before(at)
-			}
-			return !s.updated.After(at)
-		})
 	case "tags", "tags-any", "not-tags", "not-tags-any":
 		if c.atLeast(26) {
 			f.addTags(name, strings.Split(value, ","))
@@ -143,7 +190,7 @@ func (f *filter) addPattern(name, value string, field func(*server) string) erro
 func pattern(name, value string) (*regexp.Regexp, error) {
 	re, err := regexp.Compile("(?i)" + value) // the database compares without regard to case
 	if err != nil {
-		return nil, badRequest("Invalid input for query parameters " + name + ". Value: " + value + ". '" + value + "' is not a 'regex'")
+		return nil, invalidQuery(name, value, pythonString(value)+" is not a 'regex'")
 	}
 	return re, nil
 }
@@ -158,8 +205,11 @@ func (f *filter) addStatus(c *call, values []string) error {
 	if !known && c.atLeast(38) {
 		return badRequest("Invalid status value")
 	}
-	if slices.Contains(wanted, "DELETED") && !c.caller.Admin() {
-		return problem{403, "Only administrators may list deleted instances"}
+	if slices.Equal(wanted, []string{"DELETED"}) {
+		if !c.caller.Admin() {
+			return problem{403, "Only administrators may list deleted instances"}
+		}
+		f.deleted, f.onlyDeleted = true, true
 	}
 	f.add(func(s *server) bool { return slices.Contains(wanted, s.status()) })
 	return nil
@@ -204,9 +254,19 @@ func (f *filter) addMetadata(values []string) error {
 	return nil
 }
 
-// truth is oslo's bool_from_string where anything but a no is a yes.
-func truth(s string) bool {
-	return !slices.Contains([]string{"0", "f", "false", "off", "n", "no"}, strings.ToLower(strings.TrimSpace(s)))
+// isTrue and isFalse are oslo's strict bool_from_string.
+func isTrue(s string) bool {
+	return slices.Contains([]string{"1", "t", "true", "on", "y", "yes"}, strings.ToLower(strings.TrimSpace(s)))
+}
+
+func isFalse(s string) bool {
+	return slices.Contains([]string{"0", "f", "false", "off", "n", "no"}, strings.ToLower(strings.TrimSpace(s)))
+}
+
+// unrecognized is what they say to all else.
+func unrecognized(s string) error {
+	return badRequest("Unrecognized value " + pythonString(s) + ", acceptable values are: '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', " +
+		"'t', 'true', 'y', 'yes'")
 }
 
 func parseTime(s string) (time.Time, error) {

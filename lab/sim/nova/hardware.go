@@ -6,6 +6,8 @@ import "context"
 type Hardware interface {
 	// Boot boots a server's desktop on a host, by its name, and returns when it has booted, or when it was killed before.
 	Boot(ctx context.Context, serverID, host string, f Flavor) error
+	// Move puts a server's desktop, which goes on, on another host.
+	Move(serverID, host string) error
 	// Runs tells whether a server's desktop runs.
 	Runs(serverID string) bool
 }
@@ -35,6 +37,6 @@ func (n *Nova) SyncPowerState(serverID string) {
 		if runs || !should {
 			return nil
 		}
-		return n.halt(ctx, s)
-	}, func(error) {})
+		return n.around("power_off", n.halt)(ctx, s)
+	})
 }

@@ -2,36 +2,45 @@ package nova
 
 import "net/http"
 
+// limitNames are those of limits in the API, by quota; usedNames those of what is used.
+var (
+	limitNames = map[string][]string{
+		"ram": {"maxTotalRAMSize"}, "instances": {"maxTotalInstances"}, "cores": {"maxTotalCores"}, "key_pairs": {"maxTotalKeypairs"},
+		"floating_ips": {"maxTotalFloatingIps"}, "metadata_items": {"maxServerMeta", "maxImageMeta"}, "injected_files": {"maxPersonality"},
+		"injected_file_content_bytes": {"maxPersonalitySize"}, "security_groups": {"maxSecurityGroups"},
+		"security_group_rules": {"maxSecurityGroupRules"}, "server_groups": {"maxServerGroups"},
+		"server_group_members": {"maxServerGroupMembers"},
+	}
+	usedNames = map[string]string{
+		"ram": "totalRAMUsed", "cores": "totalCoresUsed", "instances": "totalInstancesUsed", "floating_ips": "totalFloatingIpsUsed",
+		"security_groups": "totalSecurityGroupsUsed", "server_groups": "totalServerGroupsUsed",
+	}
+)
+
 func (n *Nova) showLimits(c *call) {
+	if c.refusesQuery(75, "tenant_id") {
+		return
+	}
 	project := c.caller.ProjectID
-	if other := c.URL.Query().Get("tenant_id"); other != "" && other != project {
-		if !c.caller.Admin() {
-			c.forbidden("limits:other_project")
+	if q := c.URL.Query(); q.Has("tenant_id") {
+		project = q.Get("tenant_id")
+		if project != c.caller.ProjectID && !c.adminOnly("limits:other_project") {
 			return
 		}
-		project = other
 	}
-	limit := func(n int) int {
-		if n == 0 {
-			return -1
-		}
-		return n
-	}
-	var used Quota
 	n.mu.RLock()
-	if p := n.projects[project]; p != nil {
-		used = p.used
-	}
+	limits, used := n.quotas(project), n.usages(project)
 	n.mu.RUnlock()
-	q := n.config.Quota
-	absolute := map[string]int{
-		"maxTotalInstances": limit(q.Instances), "maxTotalCores": limit(q.Cores), "maxTotalRAMSize": limit(q.RAM),
-		"totalInstancesUsed": used.Instances, "totalCoresUsed": used.Cores, "totalRAMUsed": used.RAM,
-		"maxServerMeta": maxMetadata, "maxTotalKeypairs": 100, "maxServerGroups": 10, "maxServerGroupMembers": 10,
-		"totalServerGroupsUsed": 0,
-	}
-	if !c.atLeast(39) {
-		absolute["maxImageMeta"] = maxMetadata
+	absolute := map[string]int{}
+	for _, quota := range c.quotaNames() {
+		for _, name := range limitNames[quota] {
+			if name != "maxImageMeta" || !c.atLeast(39) {
+				absolute[name] = limits[quota]
+			}
+		}
+		if name := usedNames[quota]; name != "" {
+			absolute[name] = used[quota]
+		}
 	}
 	c.answer(http.StatusOK, map[string]any{"limits": map[string]any{"rate": []any{}, "absolute": absolute}})
 }

@@ -3,7 +3,7 @@ package nova
 import (
 	"maps"
 	"net/http"
-	"unicode/utf8"
+	"slices"
 )
 
 // maxMetadata is the quota metadata_items.
@@ -12,14 +12,6 @@ const maxMetadata = 128
 func checkMetadata(metadata map[string]string) error {
 	if len(metadata) > maxMetadata {
 		return problem{http.StatusForbidden, "Maximum number of metadata items exceeds 128"}
-	}
-	for key, value := range metadata {
-		if key == "" || utf8.RuneCountInString(key) > 255 {
-			return badRequest("Invalid input for field/attribute metadata. A key has 1 to 255 characters.")
-		}
-		if utf8.RuneCountInString(value) > 255 {
-			return invalidField(key, string(shorten([]byte(value))), "It is too long")
-		}
 	}
 	return nil
 }
@@ -53,6 +45,26 @@ func (n *Nova) showMetadata(c *call) {
 	c.answer(http.StatusOK, map[string]any{"meta": map[string]string{c.PathValue("key"): value}})
 }
 
+// settled tells whether a server was built and nothing is done to it; else it answers 409. It is called with the lock held.
+func (s *server) settled(c *call, action string) bool {
+	switch {
+	case !slices.Contains([]string{active, paused, suspended, stopped}, s.state):
+		s.conflict(c, action, "vm_state "+s.state)
+	case s.task != "":
+		s.conflict(c, action, "task_state "+s.task)
+	default:
+		return true
+	}
+	return false
+}
+
+// saveMetadata is called with the lock held.
+func (n *Nova) saveMetadata(s *server, m map[string]string) {
+	s.metadata = m
+	n.touch(s)
+	n.sayUpdate(s, states{s.state, s.task}, fromAPI)
+}
+
 // setMetadata replaces or adds to a server's metadata, and returns what it is then; nil if it has answered already.
 func (n *Nova) setMetadata(c *call, given map[string]string, replace bool) map[string]string {
 	n.mu.Lock()
@@ -61,8 +73,7 @@ func (n *Nova) setMetadata(c *call, given map[string]string, replace bool) map[s
 	if s == nil {
 		return nil
 	}
-	if s.task == deletingTask {
-		s.conflict(c, "update metadata", "task_state "+s.task)
+	if s.refusesLocked(c) || !s.settled(c, "update metadata") {
 		return nil
 	}
 	m := map[string]string{}
@@ -73,8 +84,7 @@ func (n *Nova) setMetadata(c *call, given map[string]string, replace bool) map[s
 	if c.failed(checkMetadata(m)) {
 		return nil
 	}
-	s.metadata = m
-	n.touch(s)
+	n.saveMetadata(s, m)
 	return m
 }
 
@@ -82,14 +92,8 @@ func (n *Nova) addMetadata(c *call)     { n.writeMetadata(c, false) }
 func (n *Nova) replaceMetadata(c *call) { n.writeMetadata(c, true) }
 
 func (n *Nova) writeMetadata(c *call, replace bool) {
-	var body struct {
-		Metadata map[string]string `json:"metadata"`
-	}
-	if !c.read(&body) {
-		return
-	}
-	if body.Metadata == nil {
-		c.fail(http.StatusBadRequest, "'metadata' is a required property")
+	var body struct{ Metadata map[string]string }
+	if !c.valid(object([]string{"metadata"}, property{"metadata", metadataItems}), &body) {
 		return
 	}
 	if m := n.setMetadata(c, body.Metadata, replace); m != nil {
@@ -98,14 +102,11 @@ func (n *Nova) writeMetadata(c *call, replace bool) {
 }
 
 func (n *Nova) putMetadata(c *call) {
-	var body struct {
-		Meta map[string]string `json:"meta"`
-	}
-	if !c.read(&body) {
+	var body struct{ Meta map[string]string }
+	if !c.valid(object([]string{"meta"}, property{"meta", mapping(text(0, 255), oneItem)}), &body) {
 		return
 	}
-	key := c.PathValue("key")
-	if _, ok := body.Meta[key]; !ok || len(body.Meta) != 1 {
+	if _, ok := body.Meta[c.PathValue("key")]; !ok {
 		c.fail(http.StatusBadRequest, "Request body and URI mismatch")
 		return
 	}
@@ -126,9 +127,11 @@ func (n *Nova) deleteMetadata(c *call) {
 		c.fail(http.StatusNotFound, "Metadata item was not found")
 		return
 	}
+	if s.refusesLocked(c) || !s.settled(c, "delete metadata") {
+		return
+	}
 	m := maps.Clone(s.metadata)
 	delete(m, key)
-	s.metadata = m
-	n.touch(s)
+	n.saveMetadata(s, m)
 	c.w.WriteHeader(http.StatusNoContent)
 }

@@ -45,18 +45,6 @@ type Desktops interface {
 // Host is a hypervisor. Its id is that of its resource provider.
 type Host struct{ ID, Name string }
 
-// Flavor is a size of servers.
-type Flavor struct {
-	ID, Name string
-	VCPUs    int
-	RAM      int // MB
-	Disk     int // GB
-	Specs    map[string]string
-}
-
-// Quota is how much each project may have at once; 0 is no limit.
-type Quota struct{ Instances, Cores, RAM int } // RAM in MB
-
 // Config is how a Nova begins.
 type Config struct {
 	URL      string // its own, without /v2.1
@@ -75,9 +63,10 @@ type Config struct {
 	// desktop is started. It is asked once a boot, with random numbers that are the same in every run of the same Seed.
 	Boot func(*rand.Rand) time.Duration
 	Seed uint64
-	// Hardware decides instead of Boot, if it is not nil.
+	// Hardware decides instead of Boot how long boots take, if it is not nil.
 	Hardware Hardware
-	// ServiceDownTime is after how long without a report a nova-compute is down ([DEFAULT] service_down_time): 60 s if 0.
+	// ServiceDownTime is after how long without a report a service is down ([DEFAULT] service_down_time): 60 s if 0. Services report six
+	// times as often.
 	ServiceDownTime time.Duration
 	// BootsPerHost is how many servers may boot on a host at once; 0 is no limit.
 	BootsPerHost int
@@ -86,7 +75,10 @@ type Config struct {
 	// MetadataFilter lets administrators list servers by ?metadata={"key":"value"}. Nova itself refuses that with 400 and ignores
 	// it for others; clouds with a patched Nova have it.
 	MetadataFilter bool
-	Now            func() time.Time
+	// Notifier sends unversioned notifications, and Versioned versioned ones (topics "notifications" and "versioned_notifications");
+	// nil: nobody is told. Close waits until all were sent.
+	Notifier, Versioned service.Notifier
+	Now                 func() time.Time
 }
 
 // Nova is a Compute API. Its methods may be called by many goroutines at once.
@@ -101,23 +93,33 @@ type Nova struct {
 	randomMu sync.Mutex
 	random   *rand.Rand
 
-	mu       sync.RWMutex
-	closed   bool
-	servers  map[string]*server
-	order    []*server // all, oldest first
-	sequence int
-	projects map[string]*project
-	hosts    []*host
-	hostByID map[string]*host
-	flavors  map[string]*Flavor
-	lost     int // how many of the next servers are never built; -1: all
-	refusals []*refusal
-	consoles consoleTokens
+	started time.Time
+	outbox  *outbox // nil: nobody is notified
+
+	mu           sync.RWMutex
+	closed       bool
+	servers      map[string]*server
+	order        []*server // all, oldest first
+	graves       graves
+	sequence     int
+	projects     map[string]*project
+	hosts        []*host
+	hostByID     map[string]*host
+	flavors      map[string]*Flavor
+	flavorIDs    int
+	aggregates   []*aggregate // oldest first
+	aggregateIDs int
+	migrations   []*migration // oldest first
+	migrationIDs int
+	lost         int // how many of the next servers are never built; -1: all
+	refusals     []*refusal
+	consoles     consoleTokens
 }
 
 type project struct {
 	servers []*server // oldest first
 	used    Quota
+	quotas  map[string]int // that are its own
 }
 
 type host struct {
@@ -125,7 +127,7 @@ type host struct {
 	number  int // Nova's ids before UUIDs
 	boots   chan struct{}
 	servers map[string]*server
-	silent  time.Time // since when its nova-compute reports nothing; zero: it does
+	service computeService
 }
 
 // New makes a Nova.
@@ -133,7 +135,7 @@ func New(c Config) (*Nova, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.ServiceDownTime == 0 {
+	if c.ServiceDownTime <= 0 {
 		c.ServiceDownTime = time.Minute
 	}
 	if c.Boot == nil {
@@ -147,7 +149,8 @@ func New(c Config) (*Nova, error) {
 		config: c, maxVersion: service.Version{Major: 2, Minor: 93},
 		random:  rand.New(rand.NewPCG(c.Seed, 0)),
 		servers: map[string]*server{}, projects: map[string]*project{}, hostByID: map[string]*host{}, flavors: map[string]*Flavor{},
-		consoles: consoleTokens{byToken: map[string]consoleToken{}},
+		consoles: consoleTokens{byToken: map[string]consoleToken{}}, graves: graves{byID: map[string]*server{}},
+		started: c.Now(),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	if c.SpiceDirect {
@@ -161,14 +164,17 @@ func New(c Config) (*Nova, error) {
 		n.hosts, n.hostByID[h.ID] = append(n.hosts, h), h
 	}
 	for i := range c.Flavors {
-		f := &c.Flavors[i]
+		f := new(c.Flavors[i])
 		if f.VCPUs < 1 || f.RAM < 1 || f.Disk < 0 {
 			return nil, fmt.Errorf("flavor %s: %d VCPUs, %d MB and %d GB make no server", f.Name, f.VCPUs, f.RAM, f.Disk)
 		}
 		if n.flavors[f.ID] != nil {
 			return nil, fmt.Errorf("flavor %s: there are two with id %s", f.Name, f.ID)
 		}
-		n.flavors[f.ID] = f
+		n.addFlavor(f)
+	}
+	if c.Notifier != nil || c.Versioned != nil {
+		n.outbox = newOutbox()
 	}
 	n.router = n.routes()
 	return n, nil
@@ -184,6 +190,9 @@ func (n *Nova) Close() {
 	for _, s := range n.Servers() {
 		n.config.Desktops.Shutdown(s.ID)
 	}
+	if n.outbox != nil {
+		n.outbox.close()
+	}
 }
 
 // Route is the template that a request's path matches, such as "GET /v2.1/servers/{id}".
@@ -192,18 +201,28 @@ func (n *Nova) Route(req *http.Request) string { return n.router.Route(req) }
 func (n *Nova) ServeHTTP(w http.ResponseWriter, r *http.Request) { n.router.ServeHTTP(w, r) }
 
 func (n *Nova) routes() *service.Router {
-	r := service.NewRouter(n.Fail)
+	r := service.NewRouter(n.noRoute)
 	r.Handle("GET", "/{$}", n.listVersions)
 	r.Handle("GET", "/v2.1", n.showVersion)
 	r.Handle("GET", "/v2.1/{$}", n.showVersion)
-	since := func(minor int, method, path string, h func(*call)) {
-		r.Handle(method, "/v2.1"+path, n.authorized(minor, h))
+	between := func(first, last int, method, path string, h func(*call)) {
+		r.Handle(method, "/v2.1"+path, n.authorized(first, last, h))
 	}
+	since := func(minor int, method, path string, h func(*call)) { between(minor, forever, method, path, h) }
 	handle := func(method, path string, h func(*call)) { since(1, method, path, h) }
 	handle("GET", "/flavors", n.listFlavors)
+	handle("POST", "/flavors", n.createFlavor)
 	handle("GET", "/flavors/detail", n.detailFlavors)
 	handle("GET", "/flavors/{id}", n.showFlavor)
+	since(55, "PUT", "/flavors/{id}", n.updateFlavor)
+	handle("DELETE", "/flavors/{id}", n.deleteFlavor)
+	handle("POST", "/flavors/{id}/action", n.actOnFlavor)
+	handle("GET", "/flavors/{id}/os-flavor-access", n.listFlavorAccess)
 	handle("GET", "/flavors/{id}/os-extra_specs", n.listFlavorSpecs)
+	handle("POST", "/flavors/{id}/os-extra_specs", n.createFlavorSpecs)
+	handle("GET", "/flavors/{id}/os-extra_specs/{key}", n.showFlavorSpec)
+	handle("PUT", "/flavors/{id}/os-extra_specs/{key}", n.updateFlavorSpec)
+	handle("DELETE", "/flavors/{id}/os-extra_specs/{key}", n.deleteFlavorSpec)
 	handle("GET", "/servers", n.listServers)
 	handle("GET", "/servers/detail", n.detailServers)
 	handle("POST", "/servers", n.createServer)
@@ -212,6 +231,7 @@ func (n *Nova) routes() *service.Router {
 	handle("DELETE", "/servers/{id}", n.deleteServer)
 	handle("POST", "/servers/{id}/action", n.actOnServer)
 	handle("GET", "/servers/{id}/ips", n.listAddresses)
+	handle("GET", "/servers/{id}/ips/{network}", n.showAddresses)
 	handle("GET", "/servers/{id}/metadata", n.listMetadata)
 	handle("POST", "/servers/{id}/metadata", n.addMetadata)
 	handle("PUT", "/servers/{id}/metadata", n.replaceMetadata)
@@ -224,14 +244,39 @@ func (n *Nova) routes() *service.Router {
 	since(26, "GET", "/servers/{id}/tags/{tag}", n.showTag)
 	since(26, "PUT", "/servers/{id}/tags/{tag}", n.putTag)
 	since(26, "DELETE", "/servers/{id}/tags/{tag}", n.deleteTag)
+	since(23, "GET", "/servers/{id}/migrations", n.listServerMigrations)
+	since(23, "GET", "/servers/{id}/migrations/{migration}", n.showServerMigration)
+	since(24, "DELETE", "/servers/{id}/migrations/{migration}", n.abortServerMigration)
 	since(6, "POST", "/servers/{id}/remote-consoles", n.createConsole)
 	handle("GET", "/os-console-auth-tokens/{token}", n.showConsoleToken)
 	handle("GET", "/servers/{id}/os-instance-actions", n.listInstanceActions)
 	handle("GET", "/servers/{id}/os-instance-actions/{request}", n.showInstanceAction)
+	handle("GET", "/os-migrations", n.listMigrations)
 	handle("GET", "/os-hypervisors", n.listHypervisors)
 	handle("GET", "/os-hypervisors/detail", n.detailHypervisors)
+	between(1, 87, "GET", "/os-hypervisors/statistics", n.showStatistics)
 	handle("GET", "/os-hypervisors/{id}", n.showHypervisor)
+	between(1, 87, "GET", "/os-hypervisors/{id}/uptime", n.showUptime)
+	between(1, 52, "GET", "/os-hypervisors/{id}/search", n.searchHypervisors)
+	between(1, 52, "GET", "/os-hypervisors/{id}/servers", n.hypervisorServers)
 	handle("GET", "/os-services", n.listServices)
+	handle("PUT", "/os-services/{id}", n.updateService)
+	handle("GET", "/os-aggregates", n.listAggregates)
+	handle("POST", "/os-aggregates", n.createAggregate)
+	handle("GET", "/os-aggregates/{id}", n.showAggregate)
+	handle("PUT", "/os-aggregates/{id}", n.updateAggregate)
+	handle("DELETE", "/os-aggregates/{id}", n.deleteAggregate)
+	handle("POST", "/os-aggregates/{id}/action", n.actOnAggregate)
+	handle("GET", "/os-availability-zone", n.listZones)
+	handle("GET", "/os-availability-zone/detail", n.detailZones)
+	handle("GET", "/os-quota-sets/{id}", n.showQuotas)
+	handle("GET", "/os-quota-sets/{id}/defaults", n.showDefaultQuotas)
+	handle("GET", "/os-quota-sets/{id}/detail", n.detailQuotas)
+	handle("PUT", "/os-quota-sets/{id}", n.updateQuotas)
+	handle("DELETE", "/os-quota-sets/{id}", n.deleteQuotas)
 	handle("GET", "/limits", n.showLimits)
 	return r
 }
+
+// forever is after the last microversion.
+const forever = 1 << 16

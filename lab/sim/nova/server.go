@@ -12,27 +12,44 @@ import (
 
 // The states of a server (nova/compute/vm_states.py), and what is being done to it (task_states.py).
 const (
-	building = "building"
-	active   = "active"
-	stopped  = "stopped"
-	failed   = "error"
+	building  = "building"
+	active    = "active"
+	stopped   = "stopped"
+	paused    = "paused"
+	suspended = "suspended"
+	failed    = "error"
+	deleted   = "deleted"
 
-	scheduling   = "scheduling"
-	networking   = "networking"
-	spawning     = "spawning"
-	poweringOff  = "powering-off"
-	poweringOn   = "powering-on"
-	rebooting    = "rebooting"
-	hardReboot   = "rebooting_hard"
-	rebuilding   = "rebuilding"
-	deletingTask = "deleting"
+	scheduling         = "scheduling"
+	networking         = "networking"
+	blockDevices       = "block_device_mapping"
+	spawning           = "spawning"
+	poweringOff        = "powering-off"
+	poweringOn         = "powering-on"
+	rebooting          = "rebooting"
+	rebootPending      = "reboot_pending"
+	rebootStarted      = "reboot_started"
+	hardReboot         = "rebooting_hard"
+	hardRebootPending  = "reboot_pending_hard"
+	hardRebootStarted  = "reboot_started_hard"
+	rebuilding         = "rebuilding"
+	rebuildingDevices  = "rebuild_block_device_mapping"
+	rebuildingSpawning = "rebuild_spawning"
+	migrating          = "migrating"
+	pausing            = "pausing"
+	unpausing          = "unpausing"
+	suspending         = "suspending"
+	resuming           = "resuming"
+	deletingTask       = "deleting"
 )
 
 // The power states of nova/compute/power_state.py.
 const (
-	noState  = 0
-	running  = 1
-	shutdown = 4
+	noState        = 0
+	running        = 1
+	pausedPower    = 3
+	shutdown       = 4
+	suspendedPower = 7
 )
 
 // server is a server's state. Nova.mu guards it; maps and slices in it are replaced, never changed, so that what was read
@@ -40,24 +57,31 @@ const (
 type server struct {
 	id, name, description string
 	described             bool // else the description is null
+	hostname              string
 	project, user         string
 	number                int // the order of creation
+	reservation           string
+	launchIndex           int
 	flavor                *Flavor
 	image                 string
 	metadata              map[string]string
 	tags                  []string // sorted
 	networks              []string // ids
-	wantedHost            string   // its id; empty: any
+	wish                  wish
+	lock                  *lock // nil: none
 
 	state, task string
 	fault       *fault
-	host        *host // nil: not scheduled
+	host        *host  // nil: not scheduled
+	zone        string // that was asked for, or that of its host
 	ports       []neutron.Port
 	console     *Console // nil: no desktop was started
 	created     time.Time
 	updated     time.Time
 	launched    time.Time // zero: never
+	terminated  time.Time // zero: it is there
 	actions     []*instanceAction
+	migrations  []*migration // oldest first
 
 	cancel  context.CancelFunc // of what is being done to it; may be nil
 	working sync.Mutex         // held while it is done; never locked with Nova.mu held
@@ -71,32 +95,35 @@ type fault struct {
 
 // status is what clients see (_STATE_MAP of nova/api/openstack/common.py).
 func (s *server) status() string {
-	switch {
-	case s.task == rebuilding:
-		return "REBUILD"
-	case s.state == active && s.task == rebooting:
-		return "REBOOT"
-	case s.state == active && s.task == hardReboot:
-		return "HARD_REBOOT"
+	if tasks, ok := statusOfTask[s.state]; ok && tasks[s.task] != "" {
+		return tasks[s.task]
 	}
-	switch s.state {
-	case building:
-		return "BUILD"
-	case active:
-		return "ACTIVE"
-	case stopped:
-		return "SHUTOFF"
-	}
-	return "ERROR"
+	return statusOfState[s.state]
+}
+
+var statusOfState = map[string]string{
+	building: "BUILD", active: "ACTIVE", stopped: "SHUTOFF", paused: "PAUSED", suspended: "SUSPENDED", failed: "ERROR", deleted: "DELETED",
+}
+
+var rebuildStatuses = map[string]string{rebuilding: "REBUILD", rebuildingDevices: "REBUILD", rebuildingSpawning: "REBUILD"}
+
+var statusOfTask = map[string]map[string]string{
+	active: {
+		rebooting: "REBOOT", rebootPending: "REBOOT", rebootStarted: "REBOOT",
+		hardReboot: "HARD_REBOOT", hardRebootPending: "HARD_REBOOT", hardRebootStarted: "HARD_REBOOT",
+		rebuilding: "REBUILD", rebuildingDevices: "REBUILD", rebuildingSpawning: "REBUILD", migrating: "MIGRATING",
+	},
+	stopped: rebuildStatuses, failed: rebuildStatuses, paused: {migrating: "MIGRATING"},
 }
 
 // statuses are all that status can be.
-var statuses = []string{"BUILD", "ACTIVE", "SHUTOFF", "ERROR", "REBOOT", "HARD_REBOOT", "REBUILD"}
+var statuses = []string{
+	"BUILD", "ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "ERROR", "DELETED", "REBOOT", "HARD_REBOOT", "REBUILD", "MIGRATING",
+}
 
 // otherStatuses are Nova's further ones: no server here has them, but to ask for them is no mistake.
 var otherStatuses = []string{
-	"PASSWORD", "MIGRATING", "RESIZE", "VERIFY_RESIZE", "REVERT_RESIZE", "PAUSED", "SUSPENDED", "RESCUE", "DELETED", "SOFT_DELETED",
-	"SHELVED", "SHELVED_OFFLOADED",
+	"PASSWORD", "RESIZE", "VERIFY_RESIZE", "REVERT_RESIZE", "RESCUE", "SOFT_DELETED", "SHELVED", "SHELVED_OFFLOADED",
 }
 
 func (s *server) power() int {
@@ -105,6 +132,10 @@ func (s *server) power() int {
 		return running
 	case stopped:
 		return shutdown
+	case paused:
+		return pausedPower
+	case suspended:
+		return suspendedPower
 	}
 	return noState
 }
@@ -136,6 +167,7 @@ func (n *Nova) remove(s *server) {
 	if s.host != nil {
 		delete(s.host.servers, s.id)
 	}
+	n.graves.add(s, n.config.Now())
 }
 
 // without drops a server from a list in the order of creation.
@@ -166,11 +198,23 @@ func (n *Nova) find(c *call) *server {
 	return s
 }
 
-// setTask says what is being done to a server now, unless it is being deleted: nothing stops that.
-func (s *server) setTask(task string) {
-	if s.task != deletingTask {
-		s.task = task
+// enter says what a server is and what is being done to it from now on, unless it is being deleted: nothing stops that. It is
+// called with the lock held.
+func (n *Nova) enter(s *server, state, task string) {
+	if s.task == deletingTask || s.state == deleted {
+		return
 	}
+	n.become(s, state, task, s.fromHost())
 }
+
+func (n *Nova) become(s *server, state, task string, from source) {
+	before := states{s.state, s.task}
+	s.state, s.task = state, task
+	n.touch(s)
+	n.sayUpdate(s, before, from)
+}
+
+// states are a server's state and what is being done to it.
+type states struct{ state, task string }
 
 func (n *Nova) touch(s *server) { s.updated = n.config.Now() }

@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -8,8 +9,90 @@ import (
 	"github.com/google/uuid"
 )
 
-// reportInterval is how often nova-compute says that it is alive ([DEFAULT] report_interval).
-const reportInterval = 10 * time.Second
+// reportInterval is how often a service says that it is alive ([DEFAULT] report_interval: 10 s of service_down_time's 60).
+func (n *Nova) reportInterval() time.Duration { return n.config.ServiceDownTime / 6 }
+
+// computeService is the nova-compute of a host. Nova.mu guards it.
+type computeService struct {
+	disabled   bool
+	reason     *string
+	forcedDown bool
+	silent     chan struct{} // closed when it reports again; nil: it does
+	silentAt   time.Time
+	changed    time.Time
+}
+
+// SetHostDown stops the nova-compute of a host, or starts it again. A stopped one reports nothing: its service is down after
+// ServiceDownTime, and the scheduler avoids the host. Until then servers are still sent there. Whatever is sent to it waits, as a message in
+// its queue does, until it is back. Desktops go on. The error is for a host that there is not.
+func (n *Nova) SetHostDown(name string, down bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.hostNamed(name)
+	switch {
+	case h == nil:
+		return fmt.Errorf("setting the compute service of host %s: there is no such host", name)
+	case down && h.service.silent == nil:
+		h.service.silent, h.service.silentAt = make(chan struct{}), n.config.Now()
+	case !down && h.service.silent != nil:
+		close(h.service.silent)
+		h.service.silent = nil
+		n.finishEvacuations(h)
+	}
+	return nil
+}
+
+func (n *Nova) hostNamed(name string) *host {
+	for _, h := range n.hosts {
+		if h.Name == name {
+			return h
+		}
+	}
+	return nil
+}
+
+// lastReport of a host's nova-compute. It is called with the lock held.
+func (n *Nova) lastReport(h *host) time.Time {
+	if h.service.silent != nil {
+		return h.service.silentAt.Truncate(n.reportInterval())
+	}
+	return n.config.Now().Truncate(n.reportInterval())
+}
+
+// up is service_is_up. It is called with the lock held.
+func (n *Nova) up(h *host) bool {
+	return !h.service.forcedDown && n.config.Now().Sub(n.lastReport(h)) <= n.config.ServiceDownTime
+}
+
+// reach waits until a host's nova-compute takes messages.
+func (n *Nova) reach(ctx context.Context, h *host) error {
+	for {
+		n.mu.RLock()
+		silent := h.service.silent
+		n.mu.RUnlock()
+		if silent == nil {
+			return ctx.Err()
+		}
+		select {
+		case <-silent:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// rpcTimeout is how long who asks nova-compute for something waits for the answer ([DEFAULT] rpc_response_timeout).
+const rpcTimeout = 60 * time.Second
+
+// ask waits for a host's nova-compute as those do who need its answer.
+func (n *Nova) ask(c *call, h *host) error {
+	ctx, cancel := context.WithTimeout(c.Context(), rpcTimeout)
+	defer cancel()
+	if n.reach(ctx, h) != nil {
+		return fmt.Errorf("<class 'oslo_messaging.exceptions.MessagingTimeout'>")
+	}
+	return nil
+}
 
 func serviceUUID(binary, host string) string {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("service/"+binary+"/"+host)).String()
@@ -22,69 +105,220 @@ func (n *Nova) serviceID(c *call, h *host) any {
 	return h.number
 }
 
+// controllers are the services that are not nova-compute's, on the one host that has them.
+var controllers = []string{"nova-conductor", "nova-scheduler"}
+
+const controller = "controller"
+
+// serviceView is called with the lock held.
+func (n *Nova) serviceView(c *call, h *host) map[string]any {
+	v := map[string]any{
+		"id": n.serviceID(c, h), "binary": "nova-compute", "host": h.Name, "zone": n.zoneOf(h), "status": h.status(), "state": "down",
+		"disabled_reason": h.service.reason, "updated_at": n.lastReport(h).UTC().Format(microTime),
+	}
+	if n.up(h) {
+		v["state"] = "up"
+	}
+	if c.atLeast(11) {
+		v["forced_down"] = h.service.forcedDown
+	}
+	return v
+}
+
+func (h *host) status() string {
+	if h.service.disabled {
+		return "disabled"
+	}
+	return "enabled"
+}
+
 func (n *Nova) listServices(c *call) {
 	if !c.caller.Admin() {
 		c.forbidden("os-services:list")
 		return
 	}
 	q := c.URL.Query()
+	if c.refusesQuery(75, "host", "binary") {
+		return
+	}
 	list := []any{}
-	add := func(id any, binary, host, zone, state string, reported time.Time) {
-		if q.Has("host") && q.Get("host") != host || q.Has("binary") && q.Get("binary") != binary {
-			return
+	wants := func(binary, host string) bool {
+		return (q.Get("host") == "" || q.Get("host") == host) && (q.Get("binary") == "" || q.Get("binary") == binary)
+	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for i, binary := range controllers {
+		if !wants(binary, controller) {
+			continue
 		}
 		v := map[string]any{
-			"id": id, "binary": binary, "host": host, "zone": zone, "status": "enabled", "state": state, "disabled_reason": nil,
-			"updated_at": reported.UTC().Truncate(reportInterval).Format(actionTime),
+			"id": len(n.hosts) + 1 + i, "binary": binary, "host": controller, "zone": internalZone, "status": "enabled", "state": "up",
+			"disabled_reason": nil, "updated_at": n.config.Now().UTC().Truncate(n.reportInterval()).Format(microTime),
+		}
+		if c.atLeast(53) {
+			v["id"] = serviceUUID(binary, controller)
 		}
 		if c.atLeast(11) {
 			v["forced_down"] = false
 		}
 		list = append(list, v)
 	}
-	now := n.config.Now()
-	for i, binary := range []string{"nova-conductor", "nova-scheduler"} {
-		var id any = len(n.hosts) + 1 + i
-		if c.atLeast(53) {
-			id = serviceUUID(binary, "controller")
-		}
-		add(id, binary, "controller", "internal", "up", now)
-	}
-	n.mu.RLock()
-	defer n.mu.RUnlock()
 	for _, h := range n.hosts {
-		reported := now
-		if !h.silent.IsZero() {
-			reported = h.silent
+		if wants("nova-compute", h.Name) {
+			list = append(list, n.serviceView(c, h))
 		}
-		add(n.serviceID(c, h), "nova-compute", h.Name, "nova", n.stateOf(h), reported)
 	}
 	c.answer(http.StatusOK, map[string]any{"services": list})
 }
 
-// SetHostDown stops the nova-compute of a host, or starts it again. A stopped one reports nothing, and is down after ServiceDownTime.
-func (n *Nova) SetHostDown(name string, down bool) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, h := range n.hosts {
-		if h.Name != name {
-			continue
-		}
-		switch {
-		case !down:
-			h.silent = time.Time{}
-		case h.silent.IsZero():
-			h.silent = n.config.Now()
-		}
-		return nil
+// updateService is PUT /os-services/{id}: an action with the service in its body until 2.52, then a service with what is new.
+func (n *Nova) updateService(c *call) {
+	if c.atLeast(53) {
+		n.updateServiceByID(c)
+	} else {
+		n.actOnService(c)
 	}
-	return fmt.Errorf("setting the compute service of host %s: there is no such host", name)
 }
 
-// stateOf a host's nova-compute is "up" or "down". It is called with the lock held.
-func (n *Nova) stateOf(h *host) string {
-	if !h.silent.IsZero() && n.config.Now().Sub(h.silent) > n.config.ServiceDownTime {
-		return "down"
+func (n *Nova) actOnService(c *call) {
+	var asked struct {
+		Host, Binary string
+		Reason       *string `json:"disabled_reason"`
+		Down         *flag   `json:"forced_down"`
 	}
-	return "up"
+	properties := []property{{"host", hostName}, {"binary", text(1, 255)}, {"disabled_reason", text(1, 255)}}
+	if c.atLeast(11) {
+		properties = append(properties, property{"forced_down", boolean})
+	}
+	if !c.valid(object([]string{"host", "binary"}, properties...), &asked) {
+		return
+	}
+	if !c.caller.Admin() {
+		c.forbidden("os-services:update")
+		return
+	}
+	action := c.PathValue("id")
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	answer := map[string]any{"host": asked.Host, "binary": asked.Binary}
+	var do func(*computeService)
+	switch {
+	case action == "enable":
+		answer["status"] = "enabled"
+		do = func(s *computeService) { s.disabled, s.reason = false, nil }
+	case action == "disable-log-reason" && asked.Reason == nil:
+		c.fail(http.StatusBadRequest, "Missing disabled reason field")
+		return
+	case action == "disable-log-reason":
+		answer["status"], answer["disabled_reason"] = "disabled", *asked.Reason
+		do = func(s *computeService) { s.disabled, s.reason = true, asked.Reason }
+	case action == "disable":
+		answer["status"] = "disabled"
+		do = func(s *computeService) { s.disabled, s.reason = true, nil }
+	case action == "force-down" && c.atLeast(11) && asked.Down == nil:
+		c.fail(http.StatusBadRequest, "Missing forced_down field")
+		return
+	case action == "force-down" && c.atLeast(11):
+		if !bool(*asked.Down) && asked.Binary == "nova-compute" && n.refusesUp(c, asked.Host) {
+			return
+		}
+		answer["forced_down"] = *asked.Down
+		do = func(s *computeService) { s.forcedDown = bool(*asked.Down) }
+	default:
+		c.fail(http.StatusNotFound, "Unknown action")
+		return
+	}
+	if asked.Binary != "nova-compute" {
+		c.fail(http.StatusBadRequest, notCompute(asked.Binary))
+		return
+	}
+	h := n.hostNamed(asked.Host)
+	if h == nil {
+		c.fail(http.StatusNotFound, "Host '"+asked.Host+"' is not mapped to any cell")
+		return
+	}
+	do(&h.service)
+	n.serviceChanged(h)
+	c.answer(http.StatusOK, map[string]any{"service": answer})
+}
+
+func notCompute(binary string) string {
+	return "Updating a " + binary + " service is not supported. Only nova-compute services can be updated."
+}
+
+func (n *Nova) updateServiceByID(c *call) {
+	var asked struct {
+		Status string
+		Reason *string `json:"disabled_reason"`
+		Down   *flag   `json:"forced_down"`
+	}
+	if !c.valid(object(nil, property{"status", oneOf("enabled", "disabled")}, property{"disabled_reason", text(1, 255)},
+		property{"forced_down", boolean}), &asked) {
+		return
+	}
+	id := c.PathValue("id")
+	if _, err := uuid.Parse(id); err != nil {
+		c.fail(http.StatusBadRequest, "Invalid uuid "+id)
+		return
+	}
+	if !c.caller.Admin() {
+		c.forbidden("os-services:update")
+		return
+	}
+	for _, binary := range controllers {
+		if serviceUUID(binary, controller) == id {
+			c.fail(http.StatusBadRequest, notCompute(binary))
+			return
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var h *host
+	for _, o := range n.hosts {
+		if serviceUUID("nova-compute", o.Name) == id {
+			h = o
+		}
+	}
+	switch {
+	case h == nil:
+		c.fail(http.StatusNotFound, "Service "+id+" could not be found.")
+		return
+	case asked.Status == "enabled" && asked.Reason != nil:
+		c.fail(http.StatusBadRequest, "Specifying 'disabled_reason' with status 'enabled' is invalid.")
+		return
+	case asked.Status == "" && asked.Down == nil:
+		c.fail(http.StatusBadRequest, "No updates were requested. Fields 'status' or 'forced_down' should be specified.")
+		return
+	case asked.Down != nil && !bool(*asked.Down) && n.refusesUp(c, h.Name):
+		return
+	}
+	switch asked.Status {
+	case "enabled":
+		h.service.disabled, h.service.reason = false, nil
+	case "disabled":
+		h.service.disabled, h.service.reason = true, asked.Reason
+	}
+	if asked.Down != nil {
+		h.service.forcedDown = bool(*asked.Down)
+	}
+	n.serviceChanged(h)
+	c.answer(http.StatusOK, map[string]any{"service": n.serviceView(c, h)})
+}
+
+// refusesUp answers 400 for a host from which servers were evacuated that its nova-compute does not know of yet.
+func (n *Nova) refusesUp(c *call, host string) bool {
+	for _, m := range n.migrations {
+		if m.source == host && m.kind == evacuation && m.status == "done" {
+			c.fail(http.StatusBadRequest, "Unable to force up host "+host+" as `done` evacuation migration records remain associated "+
+				"with the host. Ensure the compute service has been restarted, allowing these records to move to `completed` before "+
+				"retrying this request.")
+			return true
+		}
+	}
+	return false
+}
+
+func (n *Nova) serviceChanged(h *host) {
+	h.service.changed = n.config.Now()
+	n.sayService(h)
 }

@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -95,14 +96,25 @@ func (n *Nova) Add(seeds []Seed) error {
 	return nil
 }
 
+// seedCheck is what the API would say.
+var seedCheck = object(nil, property{"name", name}, property{"metadata", metadataItems}, property{"tags", tagList})
+
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}
+
 func (n *Nova) plant(seed Seed) error {
-	if err := checkName(seed.Name); err != nil {
+	given, err := json.Marshal(map[string]any{"name": seed.Name, "metadata": orEmpty(seed.Metadata), "tags": append([]string{}, seed.Tags...)})
+	if err != nil {
 		return err
+	}
+	if f := seedCheck(given); f != nil {
+		return f
 	}
 	if err := checkMetadata(seed.Metadata); err != nil {
-		return err
-	}
-	if err := checkTags(seed.Tags); err != nil {
 		return err
 	}
 	if seed.ID == "" {
@@ -111,14 +123,12 @@ func (n *Nova) plant(seed Seed) error {
 	now := n.config.Now()
 	s := &server{
 		id: seed.ID, name: seed.Name, project: seed.Project, user: seed.User, flavor: n.flavors[seed.Flavor], image: seed.Image,
-		networks: seed.Networks, wantedHost: seed.Host, created: now, updated: now, metadata: maps.Clone(seed.Metadata),
-		tags: slices.Compact(slices.Sorted(slices.Values(seed.Tags))),
+		networks: seed.Networks, wish: wish{host: seed.Host}, created: now, updated: now, metadata: maps.Clone(orEmpty(seed.Metadata)),
+		tags: slices.Compact(slices.Sorted(slices.Values(seed.Tags))), reservation: reservationID(),
+		hostname: hostname(seed.Name, "Server-"+seed.ID),
 	}
 	if s.flavor == nil {
 		return fmt.Errorf("there is no flavor %s", seed.Flavor)
-	}
-	if s.metadata == nil {
-		s.metadata = map[string]string{}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -129,7 +139,7 @@ func (n *Nova) plant(seed Seed) error {
 	case "BUILD":
 		s.state, s.task = building, scheduling
 		n.add(s)
-		n.begin(s, n.build, func(error) {})
+		n.begin(s, n.build(nil))
 		return nil
 	case "", "ACTIVE":
 		s.state, s.launched = active, now
@@ -138,15 +148,14 @@ func (n *Nova) plant(seed Seed) error {
 	default:
 		return fmt.Errorf("status %q is not ACTIVE, SHUTOFF or BUILD", seed.Status)
 	}
-	provider, ok := n.config.Placement.Claim(s.id, s.project, s.user, resourcesOf(s.flavor), s.wantedHost)
+	provider, ok := n.config.Placement.Claim(s.id, s.project, s.user, resourcesOf(s.flavor), s.wish.host)
 	if !ok {
-		return fmt.Errorf("%s Give the lab more or larger hosts", noValidHost)
+		return fmt.Errorf("%sGive the lab more or larger hosts", noValidHost)
 	}
-	s.host = n.hostByID[provider]
-	s.host.servers[s.id] = s
+	n.settle(s, n.hostByID[provider])
 	n.add(s)
 	n.mu.Unlock()
-	err := n.attach(s)
+	err = n.attach(s)
 	n.mu.Lock()
 	return err
 }

@@ -1,44 +1,34 @@
 package nova
 
 import (
-	"fmt"
+	"encoding/json"
 	"net/http"
 	"slices"
-	"strings"
-	"unicode/utf8"
 )
 
 // maxTags a server can have (MAX_TAG_COUNT of nova/objects/instance.py).
 const maxTags = 50
 
-func checkTags(tags []string) error {
-	if len(tags) > maxTags {
-		return badRequest(fmt.Sprintf("Invalid input for field/attribute tags. %d tags are too long", len(tags)))
-	}
-	for _, tag := range tags {
-		if err := checkTag(tag); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func checkTag(tag string) error {
-	if tag == "" || utf8.RuneCountInString(tag) > 60 || strings.ContainsAny(tag, "/,") {
-		return badRequest("Tag '" + string(shorten([]byte(tag))) + "' is invalid. It must be a non empty string without characters '/' and ','. " +
-			"Validation error message: it has 1 to 60 characters")
-	}
-	return nil
-}
+// tagText and tagList are parameter_types.tag and the schema of a list of them.
+var (
+	tagText = all(text(1, 60), matching(`^[^,/]*$`))
+	tagList = array(tagText, maxTags)
+)
 
 // tagged finds the server whose tags are to be changed; it must be one that was built. It is called with the lock held.
 func (n *Nova) tagged(c *call, action string) *server {
 	s := n.find(c)
-	if s != nil && s.state != active && s.state != stopped {
+	if s != nil && !slices.Contains([]string{active, paused, suspended, stopped}, s.state) {
 		s.conflict(c, action, "vm_state "+s.state)
 		return nil
 	}
 	return s
+}
+
+// saveTags is called with the lock held.
+func (n *Nova) saveTags(s *server, tags []string) {
+	s.tags = tags
+	n.sayUpdate(s, states{s.state, s.task}, fromTagsAPI)
 }
 
 func (n *Nova) listTags(c *call) {
@@ -78,7 +68,13 @@ func (n *Nova) putTag(c *call) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.tagged(c, "update tag")
-	if s == nil || c.failed(checkTag(tag)) {
+	if s == nil {
+		return
+	}
+	quoted, _ := json.Marshal(tag) // a text never fails
+	if f := tagText(quoted); f != nil {
+		c.fail(http.StatusBadRequest, "Tag '"+tag+"' is invalid. It must be a non empty string without characters '/' and ','. "+
+			"Validation error message: "+f.message)
 		return
 	}
 	if len(s.tags) >= maxTags {
@@ -89,24 +85,14 @@ func (n *Nova) putTag(c *call) {
 		c.w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	s.tags = slices.Sorted(slices.Values(append(slices.Clone(s.tags), tag)))
-	n.touch(s)
+	n.saveTags(s, slices.Sorted(slices.Values(append(slices.Clone(s.tags), tag))))
 	c.w.Header().Set("Location", n.config.URL+"/v2.1/servers/"+s.id+"/tags/"+tag)
 	c.w.WriteHeader(http.StatusCreated)
 }
 
 func (n *Nova) replaceTags(c *call) {
-	var body struct {
-		Tags []string `json:"tags"`
-	}
-	if !c.read(&body) {
-		return
-	}
-	if body.Tags == nil {
-		c.fail(http.StatusBadRequest, "'tags' is a required property")
-		return
-	}
-	if c.failed(checkTags(body.Tags)) {
+	var body struct{ Tags []string }
+	if !c.valid(object([]string{"tags"}, property{"tags", tagList}), &body) {
 		return
 	}
 	n.mu.Lock()
@@ -115,9 +101,8 @@ func (n *Nova) replaceTags(c *call) {
 		n.mu.Unlock()
 		return
 	}
-	s.tags = slices.Compact(slices.Sorted(slices.Values(body.Tags)))
-	tags := s.tags
-	n.touch(s)
+	tags := slices.Compact(slices.Sorted(slices.Values(body.Tags)))
+	n.saveTags(s, tags)
 	n.mu.Unlock()
 	writeTags(c, tags)
 }
@@ -135,8 +120,7 @@ func (n *Nova) deleteTag(c *call) {
 		c.fail(http.StatusNotFound, "Instance "+s.id+" has no tag '"+tag+"'")
 		return
 	}
-	s.tags = slices.Delete(slices.Clone(s.tags), i, i+1)
-	n.touch(s)
+	n.saveTags(s, slices.Delete(slices.Clone(s.tags), i, i+1))
 	c.w.WriteHeader(http.StatusNoContent)
 }
 
@@ -144,8 +128,7 @@ func (n *Nova) deleteTags(c *call) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if s := n.tagged(c, "delete tags"); s != nil {
-		s.tags = nil
-		n.touch(s)
+		n.saveTags(s, nil)
 		c.w.WriteHeader(http.StatusNoContent)
 	}
 }

@@ -1,9 +1,12 @@
 package nova
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/deskstorm/deskstorm/lab/sim/neutron"
@@ -33,27 +36,46 @@ type serverView struct {
 	DiskConfig string            `json:"OS-DCF:diskConfig"`
 	Fault      *faultView        `json:"fault,omitempty"`
 	Progress   *int              `json:"progress,omitempty"`
-	Zone       string            `json:"OS-EXT-AZ:availability_zone"`
-	Drive      string            `json:"config_drive"`
-	Key        *string           `json:"key_name"`
-	Launched   *string           `json:"OS-SRV-USG:launched_at"`
-	Terminated *string           `json:"OS-SRV-USG:terminated_at"`
 	Groups     []groupView       `json:"security_groups,omitempty"`
-	Task       *string           `json:"OS-EXT-STS:task_state"`
-	State      string            `json:"OS-EXT-STS:vm_state"`
-	Power      int               `json:"OS-EXT-STS:power_state"`
-	Volumes    []string          `json:"os-extended-volumes:volumes_attached"`
+	Key        any               `json:"key_name,omitempty"`
+	*shown
 	*adminView
 	*extendedView
 	Hostname     string    `json:"OS-EXT-SRV-ATTR:hostname,omitempty"`
-	HostStatus   string    `json:"host_status,omitempty"`
+	HostStatus   *string   `json:"host_status,omitempty"`
 	Locked       *bool     `json:"locked,omitempty"`
 	LockedReason any       `json:"locked_reason,omitempty"`
 	Description  any       `json:"description,omitempty"`
 	Tags         *[]string `json:"tags,omitempty"`
 	Certificates any       `json:"trusted_image_certificates,omitempty"`
 	ServerGroups *[]string `json:"server_groups,omitempty"`
+	// What only the answers to rebuild have.
+	Password string `json:"adminPass,omitempty"`
+	UserData any    `json:"user_data,omitempty"`
 }
+
+// shown is what the answers to PUT and rebuild have from 2.75 on only.
+type shown struct {
+	Zone       string   `json:"OS-EXT-AZ:availability_zone"`
+	Drive      string   `json:"config_drive"`
+	Launched   *string  `json:"OS-SRV-USG:launched_at"`
+	Terminated *string  `json:"OS-SRV-USG:terminated_at"`
+	Task       *string  `json:"OS-EXT-STS:task_state"`
+	State      string   `json:"OS-EXT-STS:vm_state"`
+	Power      int      `json:"OS-EXT-STS:power_state"`
+	Volumes    []string `json:"os-extended-volumes:volumes_attached"`
+}
+
+// lessen leaves out what the answers to PUT and rebuild do not have before 2.75.
+func (v *serverView) lessen(s *server) {
+	v.shown, v.adminView, v.extendedView, v.HostStatus, v.Groups, v.Key = nil, nil, nil, nil, nil, nil
+	v.Hostname, v.Addresses = "", s.addresses(false)
+}
+
+// nullText is null, and is there.
+type nullText struct{}
+
+func (nullText) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
 
 // adminView is what only administrators see.
 type adminView struct {
@@ -69,13 +91,14 @@ type extendedView struct {
 	Kernel      string  `json:"OS-EXT-SRV-ATTR:kernel_id"`
 	Ramdisk     string  `json:"OS-EXT-SRV-ATTR:ramdisk_id"`
 	Root        *string `json:"OS-EXT-SRV-ATTR:root_device_name"`
-	UserData    *string `json:"OS-EXT-SRV-ATTR:user_data"`
+	UserData    any     `json:"OS-EXT-SRV-ATTR:user_data,omitempty"`
 }
 
 type faultView struct {
 	Code    int    `json:"code"`
 	Created string `json:"created"`
 	Message string `json:"message"`
+	Details string `json:"details,omitempty"` // for administrators
 }
 
 type groupView struct {
@@ -107,62 +130,74 @@ type addressView struct {
 }
 
 func (n *Nova) basic(s *server) basicView {
-	return basicView{ID: s.id, Name: s.name, Links: []link{
-		{"self", n.config.URL + "/v2.1/servers/" + s.id}, {"bookmark", n.config.URL + "/servers/" + s.id},
-	}}
+	return basicView{ID: s.id, Name: s.name, Links: n.links(s.id)}
 }
+
+func (n *Nova) links(id string) []link {
+	return []link{{"self", n.config.URL + "/v2.1/servers/" + id}, {"bookmark", n.config.URL + "/servers/" + id}}
+}
+
+func (s *server) instanceName() string { return "instance-" + hex8(s.number) }
 
 // view is called with the lock held; what it returns may be used without.
 func (n *Nova) view(c *call, s *server) *serverView {
 	v := &serverView{
 		basicView: n.basic(s), Status: s.status(), Tenant: s.project, User: s.user, Metadata: s.metadata,
 		Image:   idView{s.image, []link{{"bookmark", n.config.URL + "/images/" + s.image}}},
-		Created: isoTime(s.created), Updated: isoTime(s.updated), Addresses: s.addresses(true), DiskConfig: "MANUAL",
-		State: s.state, Power: s.power(), Volumes: []string{},
+		Created: isoTime(s.created), Updated: isoTime(s.updated), Addresses: s.addresses(true), DiskConfig: "MANUAL", Key: nullText{},
+		shown: &shown{State: s.state, Power: s.power(), Volumes: []string{}, Zone: s.zone},
 	}
 	if c.atLeast(47) {
 		f := s.flavor
-		v.Flavor = embeddedFlavor{VCPUs: f.VCPUs, RAM: f.RAM, Disk: f.Disk, Name: f.Name, Specs: f.specs()}
+		v.Flavor = embeddedFlavor{VCPUs: f.VCPUs, RAM: f.RAM, Disk: f.Disk, Ephemeral: f.Ephemeral, Swap: f.Swap, Name: f.Name, Specs: f.specs()}
 	} else {
 		v.Flavor = idView{s.flavor.ID, []link{{"bookmark", n.config.URL + "/flavors/" + s.flavor.ID}}}
 	}
 	switch v.Status {
-	case "ERROR":
+	case "ERROR", "DELETED":
 		if s.fault != nil {
-			v.Fault = &faultView{s.fault.code, isoTime(s.fault.at), s.fault.message}
+			v.Fault = &faultView{Code: s.fault.code, Created: isoTime(s.fault.at), Message: s.fault.message}
+			if c.caller.Admin() {
+				v.Fault.Details = "Traceback (most recent call last):\nnova.exception.NovaException: " + s.fault.message + "\n"
+			}
 		}
-	case "ACTIVE", "BUILD", "REBUILD":
+	case "ACTIVE", "BUILD", "REBUILD", "MIGRATING":
 		v.Progress = new(int)
 	}
 	if s.task != "" {
 		v.Task = new(s.task)
 	}
 	if !s.launched.IsZero() {
-		v.Launched = new(s.launched.UTC().Format("2006-01-02T15:04:05.000000"))
+		v.Launched = new(s.launched.UTC().Format(microTime))
+	}
+	if !s.terminated.IsZero() {
+		v.Terminated = new(s.terminated.UTC().Format(microTime))
 	}
 	var hostName *string
 	if s.host != nil {
-		sum := sha256.Sum224([]byte(s.project + s.host.Name))
-		v.HostID, v.Zone, hostName = hex.EncodeToString(sum[:]), "nova", &s.host.Name
+		v.HostID, hostName = hostID(s.project, s.host.Name), &s.host.Name
 	}
 	if len(s.ports) > 0 {
 		v.Groups = []groupView{{"default"}}
 	}
 	admin := c.caller.Admin()
 	if admin {
-		v.adminView = &adminView{hostName, "instance-" + hex8(s.number), hostName}
+		v.adminView = &adminView{hostName, s.instanceName(), hostName}
 		if c.atLeast(3) {
-			v.extendedView = &extendedView{Reservation: "r-" + s.id[:8]}
-			v.Hostname = hostname(s.name)
+			v.extendedView = &extendedView{Reservation: s.reservation, Launch: s.launchIndex, UserData: nullText{}}
+			v.Hostname = s.hostname
+			if s.host != nil {
+				v.extendedView.Root = new("/dev/vda")
+			}
 		}
 	} else if c.atLeast(90) {
-		v.Hostname = hostname(s.name)
+		v.Hostname = s.hostname
 	}
 	if c.atLeast(9) {
-		v.Locked = new(bool)
+		v.Locked = new(s.lock != nil)
 	}
 	if c.atLeast(16) && admin {
-		v.HostStatus = "UP"
+		v.HostStatus = new(n.hostStatus(s))
 	}
 	if c.atLeast(19) {
 		v.Description = (*string)(nil)
@@ -184,8 +219,32 @@ func (n *Nova) view(c *call, s *server) *serverView {
 	}
 	if c.atLeast(73) {
 		v.LockedReason = (*string)(nil)
+		if s.lock != nil && s.lock.reason != "" {
+			v.LockedReason = s.lock.reason
+		}
 	}
 	return v
+}
+
+// hostID is a host's name that only shows whether two servers of a project are on one host.
+func hostID(project, host string) string {
+	sum := sha256.Sum224([]byte(project + host))
+	return hex.EncodeToString(sum[:])
+}
+
+// hostStatus is get_instance_host_status of nova/compute/api.py. It is called with the lock held.
+func (n *Nova) hostStatus(s *server) string {
+	switch h := s.host; {
+	case h == nil || s.state == deleted:
+		return ""
+	case h.service.forcedDown:
+		return "DOWN"
+	case h.service.disabled:
+		return "MAINTENANCE"
+	case n.up(h):
+		return "UP"
+	}
+	return "UNKNOWN"
 }
 
 // addresses are hidden while a server is built.
@@ -217,18 +276,21 @@ func hex8(n int) string {
 	return s
 }
 
-// hostname is a server's name as far as a host's name can be it.
-func hostname(name string) string {
-	b := make([]byte, 0, len(name))
-	for _, r := range name {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-', r == '.':
-			b = append(b, byte(r))
-		case r >= 'A' && r <= 'Z':
-			b = append(b, byte(r-'A'+'a'))
-		case r == ' ' || r == '_':
-			b = append(b, '-')
+var (
+	hostnameDashes = regexp.MustCompile(`[ _.]`)
+	hostnameOthers = regexp.MustCompile(`[^\w\x{c0}-\x{d6}\x{d8}-\x{f6}\x{f8}-\x{ff}-]+`)
+)
+
+// hostname is a server's name as far as a host's name can be it, else another (sanitize_hostname of nova/utils.py).
+func hostname(name, other string) string {
+	latin := strings.Map(func(r rune) rune {
+		if r > 0xff {
+			return -1
 		}
-	}
-	return string(b[:min(len(b), 63)])
+		return r
+	}, name)
+	short := []rune(latin)
+	h := hostnameDashes.ReplaceAllString(string(short[:min(len(short), 63)]), "-")
+	h = strings.Trim(strings.ToLower(hostnameOthers.ReplaceAllString(h, "")), ".-")
+	return cmp.Or(h, other)
 }

@@ -2,12 +2,12 @@ package placement
 
 // Claim allocates resources to a consumer on the provider that has most memory left, as Nova's scheduler chooses by default;
 // only, if not empty, is the one provider that will do. It answers false if none has room. A consumer that has an
-// allocation already keeps it.
-func (p *Placement) Claim(consumer, project, user string, resources map[string]int, only string) (providerID string, ok bool) {
+// allocation already keeps it. Its type is unknown: Zed's Nova allocates in microversion 1.28, which has no types.
+func (p *Placement) Claim(consumerID, project, user string, resources map[string]int, only string) (providerID string, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a := p.consumers[consumer]; a != nil {
-		return a.provider.id, true
+	if o := p.consumers[consumerID]; o != nil {
+		return o.shares[0].provider.id, true
 	}
 	var best *provider
 	most := 0
@@ -23,38 +23,18 @@ func (p *Placement) Claim(consumer, project, user string, resources map[string]i
 	if best == nil {
 		return "", false
 	}
-	a := &allocation{consumer: consumer, project: project, user: user, provider: best, resources: resources}
-	for class, amount := range resources {
-		best.used[class] += amount
-	}
-	best.generation++
-	best.consumers[consumer], p.consumers[consumer] = a, a
+	p.replace(&consumer{id: consumerID, project: project, user: user, kind: untyped}, []share{{best, resources}})
 	return best.id, true
 }
 
 // Release gives back what a consumer has, and tells whether it had anything.
-func (p *Placement) Release(consumer string) bool {
+func (p *Placement) Release(consumerID string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a := p.consumers[consumer]
-	if a == nil {
+	o := p.consumers[consumerID]
+	if o == nil {
 		return false
 	}
-	for class, amount := range a.resources {
-		a.provider.used[class] -= amount
-	}
-	a.provider.generation++
-	delete(a.provider.consumers, consumer)
-	delete(p.consumers, consumer)
-	return true
-}
-
-func (p *provider) fits(resources map[string]int) bool {
-	for class, amount := range resources {
-		i, ok := p.inventories[class]
-		if !ok || amount < i.MinUnit || amount > i.MaxUnit || amount%i.StepSize != 0 || p.used[class]+amount > i.Capacity() {
-			return false
-		}
-	}
+	p.replace(o, nil)
 	return true
 }

@@ -1,13 +1,13 @@
 package placement
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
-
-	"github.com/deskstorm/deskstorm/lab/sim/service"
+	"slices"
+	"strings"
 )
 
 func (i Inventory) withDefaults() Inventory {
@@ -26,34 +26,74 @@ func (i Inventory) withDefaults() Inventory {
 	return i
 }
 
-// check follows placement/schemas/inventory.py.
+// check tells whether the values make an inventory; reserved may be all that there is.
 func (i Inventory) check() error {
-	switch {
-	case i.Total < 1 || i.Total > math.MaxInt32:
-		return fmt.Errorf("total is %d, not from 1 to %d", i.Total, math.MaxInt32)
-	case i.Reserved < 0 || i.Reserved > i.Total:
+	if r := i.checkRanges(); r != nil {
+		return r
+	}
+	if i.Reserved > i.Total {
 		return fmt.Errorf("reserved is %d, not from 0 to the total, %d", i.Reserved, i.Total)
-	case i.MinUnit < 1 || i.MaxUnit < 1 || i.StepSize < 1:
-		return fmt.Errorf("min_unit %d, max_unit %d and step_size %d must be at least 1", i.MinUnit, i.MaxUnit, i.StepSize)
-	case !(i.AllocationRatio > 0) || i.AllocationRatio > 3.40282e+38:
+	}
+	if !(i.AllocationRatio > 0) {
 		return fmt.Errorf("allocation_ratio is %g, not more than 0", i.AllocationRatio)
 	}
 	return nil
 }
 
-// decode reads a body whose fields are all known.
-func decode(c *call, v any) error {
-	var raw json.RawMessage
-	if err := service.ReadJSON(c.Request, &raw); err != nil {
-		//lint:ignore ST1005 Placement's words
-		return fmt.Errorf("Malformed JSON: %w", err)
+// checkRanges follows placement/schemas/inventory.py.
+func (i Inventory) checkRanges() *refusal {
+	for _, field := range []struct{ value, least int }{{i.Total, 1}, {i.Reserved, 0}, {i.MinUnit, 1}, {i.MaxUnit, 1}, {i.StepSize, 1}} {
+		if field.value < field.least {
+			return badRequest("JSON does not validate: %d is less than the minimum of %d", field.value, field.least)
+		}
+		if field.value > math.MaxInt32 {
+			return badRequest("JSON does not validate: %d is greater than the maximum of %d", field.value, math.MaxInt32)
+		}
 	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return fmt.Errorf("JSON does not validate: %w", err)
+	if i.AllocationRatio > 3.40282e+38 {
+		return badRequest("JSON does not validate: %g is greater than the maximum of 3.40282e+38", i.AllocationRatio)
 	}
 	return nil
+}
+
+// inventoryBody is an inventory of a request, whose fields have Placement's usual values where they are missing.
+type inventoryBody struct {
+	Inventory
+	Generation int    `json:"resource_provider_generation"` // may be with each of several, without a meaning
+	Class      string `json:"resource_class"`               // of a POST
+}
+
+func readInventory(raw json.RawMessage, required ...string) (inventoryBody, *refusal) {
+	body := inventoryBody{Inventory: Inventory{MinUnit: 1, MaxUnit: math.MaxInt32, StepSize: 1, AllocationRatio: 1}}
+	r := validate(raw, &body, append(required, "total")...)
+	if r == nil {
+		r = body.checkRanges()
+	}
+	if r == nil && body.Class != "" && !slices.Contains(required, "resource_class") {
+		r = badRequest("JSON does not validate: Additional properties are not allowed ('resource_class' was unexpected)")
+	}
+	return body, r
+}
+
+// checkCapacity refuses what leaves less than nothing, and before microversion 1.26 also what leaves nothing.
+func (c *call) checkCapacity(p *provider, doing, class string, i Inventory) *refusal {
+	capacity := float64(i.Total-i.Reserved) * i.AllocationRatio
+	switch {
+	case capacity < 0:
+		return badRequest("Unable to %s inventory for resource provider %s: Invalid inventory for '%s' on resource provider '%s'. "+
+			"The reserved value is greater than%s total.", doing, p.id, class, p.id, c.orEqual())
+	case capacity == 0 && !c.atLeast(26):
+		return badRequest("Unable to %s inventory for resource provider %s: Invalid inventory for '%s' on resource provider '%s'. "+
+			"The reserved value is greater than or equal to total.", doing, p.id, class, p.id)
+	}
+	return nil
+}
+
+func (c *call) orEqual() string {
+	if c.atLeast(26) {
+		return ""
+	}
+	return " or equal to"
 }
 
 func (p *provider) inventoriesView() map[string]any {
@@ -84,90 +124,181 @@ func (p *Placement) showInventory(c *call) {
 	}
 	class := c.PathValue("class")
 	if _, ok := found.inventories[class]; !ok {
-		c.fail(http.StatusNotFound, undefinedCode, "No inventory of class "+class+" for "+found.id)
+		c.fail(notFound("No inventory of class %s for %s", class, found.id))
 		return
 	}
 	c.answer(http.StatusOK, found.inventoryView(class))
 }
 
-// putInventory replaces the inventory of a class that the provider has. A capacity below what is used is accepted, as
-// Placement does: what is there stays.
-func (p *Placement) putInventory(c *call) {
-	var body struct {
-		Inventory
-		Generation *int `json:"resource_provider_generation"`
-	}
-	if err := decode(c, &body); err != nil {
-		c.fail(http.StatusBadRequest, undefinedCode, err.Error())
-		return
-	}
+// createInventory adds the inventory of a class that the provider has not yet.
+func (p *Placement) createInventory(c *call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	found := p.provider(c)
-	if found == nil || !found.current(c, body.Generation) {
+	if found == nil {
+		return
+	}
+	var raw json.RawMessage
+	r := c.decode(&raw)
+	var body inventoryBody
+	if r == nil {
+		body, r = readInventory(raw, "resource_class")
+	}
+	if r == nil {
+		r = c.checkCapacity(found, "create", body.Class, body.Inventory)
+	}
+	if r == nil && !p.classes[body.Class] {
+		r = badRequest("Unable to create inventory for resource provider %s: No such resource class %s.", found.id, body.Class)
+	}
+	if _, exists := found.inventories[body.Class]; r == nil && exists {
+		r = conflict(concurrentUpdate, "Update conflict: there is an inventory of class %s already", body.Class)
+	}
+	if r != nil {
+		c.fail(r)
+		return
+	}
+	found.inventories[body.Class] = body.Inventory
+	found.generation++
+	c.location(providerURL(found.id) + "/inventories/" + body.Class)
+	c.answer(http.StatusCreated, found.inventoryView(body.Class))
+}
+
+// putInventory replaces the inventory of a class that the provider has. A capacity below what is used is accepted, as
+// Placement does: what is there stays.
+func (p *Placement) putInventory(c *call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found := p.provider(c)
+	if found == nil {
+		return
+	}
+	var raw json.RawMessage
+	r := c.decode(&raw)
+	var body inventoryBody
+	if r == nil {
+		body, r = readInventory(raw, "resource_provider_generation")
+	}
+	if r != nil {
+		c.fail(r)
+		return
+	}
+	if !found.current(c, body.Generation, generationConflict) {
 		return
 	}
 	class := c.PathValue("class")
 	if _, ok := found.inventories[class]; !ok {
-		c.fail(http.StatusBadRequest, undefinedCode, "No inventory record with resource class for resource provider "+found.id+": "+class)
+		c.fail(badRequest("No inventory record with resource class for resource provider %s: No inventory of class %s found.", found.id, class))
 		return
 	}
-	inventory := body.Inventory.withDefaults()
-	if err := inventory.check(); err != nil {
-		c.fail(http.StatusBadRequest, undefinedCode, "Unable to update inventory for resource provider "+found.id+": "+err.Error())
+	if r := c.checkCapacity(found, "update", class, body.Inventory); r != nil {
+		c.fail(r)
 		return
 	}
-	found.inventories[class] = inventory
+	found.inventories[class] = body.Inventory
 	found.generation++
 	c.answer(http.StatusOK, found.inventoryView(class))
 }
 
 // putInventories replaces all inventories of a provider.
 func (p *Placement) putInventories(c *call) {
-	var body struct {
-		Inventories map[string]Inventory `json:"inventories"`
-		Generation  *int                 `json:"resource_provider_generation"`
-	}
-	if err := decode(c, &body); err != nil {
-		c.fail(http.StatusBadRequest, undefinedCode, err.Error())
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	found := p.provider(c)
-	if found == nil || !found.current(c, body.Generation) {
+	if found == nil {
+		return
+	}
+	var body struct {
+		Inventories map[string]json.RawMessage `json:"inventories"`
+		Generation  int                        `json:"resource_provider_generation"`
+	}
+	if r := c.decode(&body, "resource_provider_generation", "inventories"); r != nil {
+		c.fail(r)
 		return
 	}
 	inventories := map[string]Inventory{}
-	for class, inventory := range body.Inventories {
-		inventory = inventory.withDefaults()
-		if err := inventory.check(); err != nil {
-			c.fail(http.StatusBadRequest, undefinedCode, "Unable to update inventory for resource provider "+found.id+": "+err.Error())
+	for class, raw := range body.Inventories {
+		one, r := readInventory(raw)
+		if r != nil {
+			c.fail(r)
 			return
 		}
-		inventories[class] = inventory
+		inventories[class] = one.Inventory
 	}
-	for class, used := range found.used {
-		if _, stays := inventories[class]; used > 0 && !stays {
-			c.fail(http.StatusConflict, inventoryInUse,
-				"update conflict: Inventory for '"+class+"' on resource provider '"+found.id+"' in use.")
+	if !found.current(c, body.Generation, generationConflict) {
+		return
+	}
+	for _, class := range slices.Sorted(maps.Keys(inventories)) {
+		r := c.checkCapacity(found, "update", class, inventories[class])
+		if r == nil && !p.classes[class] {
+			r = badRequest("Unknown resource class in inventory for resource provider %s: No such resource class %s.", found.id, class)
+		}
+		if r != nil {
+			c.fail(r)
 			return
 		}
+	}
+	if missing := found.usedWithout(inventories); len(missing) > 0 {
+		c.fail(conflict(inventoryInUse, "update conflict: %s", found.inUse(missing)))
+		return
 	}
 	found.inventories = inventories
 	found.generation++
 	c.answer(http.StatusOK, found.inventoriesView())
 }
 
-// current tells whether a change was made knowing the provider's latest state; else it answers.
-func (p *provider) current(c *call, generation *int) bool {
-	switch {
-	case generation == nil:
-		c.fail(http.StatusBadRequest, undefinedCode, "JSON does not validate: 'resource_provider_generation' is a required property")
-	case *generation != p.generation:
-		c.fail(http.StatusConflict, concurrentUpdate, "resource provider generation conflict")
-	default:
-		return true
+func (p *Placement) deleteInventory(c *call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found := p.provider(c)
+	if found == nil {
+		return
 	}
-	return false
+	class := c.PathValue("class")
+	_, ok := found.inventories[class]
+	switch {
+	case !ok:
+		c.fail(notFound("No inventory of class %s found for delete: No inventory of class %s found for delete", class, class))
+	case found.used[class] > 0: // with this code, though nothing was updated
+		c.fail(conflict(concurrentUpdate, "Unable to delete inventory of class %s: %s", class, found.inUse([]string{class})))
+	default:
+		delete(found.inventories, class)
+		found.generation++
+		c.empty(http.StatusNoContent)
+	}
+}
+
+func (p *Placement) deleteInventories(c *call) {
+	if !c.atLeast(5) {
+		p.Fail(c.w, c.Request, http.StatusMethodNotAllowed, "The method specified is not allowed for this resource.")
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found := p.provider(c)
+	if found == nil {
+		return
+	}
+	if used := found.usedWithout(nil); len(used) > 0 {
+		c.fail(conflict(inventoryInUse, "%s", found.inUse(used)))
+		return
+	}
+	found.inventories = map[string]Inventory{}
+	found.generation++
+	c.empty(http.StatusNoContent)
+}
+
+// usedWithout are the classes that are in use and would be missing.
+func (p *provider) usedWithout(inventories map[string]Inventory) []string {
+	var missing []string
+	for class, used := range p.used {
+		if _, stays := inventories[class]; used > 0 && !stays {
+			missing = append(missing, class)
+		}
+	}
+	slices.Sort(missing)
+	return missing
+}
+
+func (p *provider) inUse(classes []string) string {
+	return fmt.Sprintf("Inventory for '%s' on resource provider '%s' in use.", strings.Join(classes, ", "), p.id)
 }

@@ -1,10 +1,9 @@
-package up
+package folder
 
 import (
 	"fmt"
 
 	"github.com/deskstorm/deskstorm/broker/client/openstack"
-	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/lab/sim/directory"
 )
 
@@ -13,8 +12,8 @@ type User struct {
 	Name, Password, Seat, Site string
 }
 
-// users are a call centre's people, each at a seat of their site.
-func users(n int) []User {
+// Users are a call centre's people, each at a seat of their site.
+func Users(n int) []User {
 	var all []User
 	for i, u := range directory.Callcenter(n).Users {
 		site := u.OUs[len(u.OUs)-1]
@@ -26,15 +25,21 @@ func users(n int) []User {
 // seat is the i-th person's, sites taking turns as package directory has it.
 func seat(i int) string { return fmt.Sprintf("N%d-%03d", i%6+1, i/6+1) }
 
-// seeds are the desktops for clients that ask Nova themselves: each second one is a seat's own, the others are idle.
-func seeds(n int) []sim.ServerSeed {
-	var all []sim.ServerSeed
+// Desktop is a server that waits for clients without a broker.
+type Desktop struct {
+	Name     string
+	Metadata map[string]string
+}
+
+// Desktops are n of them: each second one is a seat's own, the others are idle.
+func Desktops(n int) []Desktop {
+	var all []Desktop
 	for i := range n {
-		s := sim.ServerSeed{Name: fmt.Sprintf("desktop-%04d", i+1), Metadata: map[string]string{openstack.DesktopKey: openstack.Idle}}
+		d := Desktop{fmt.Sprintf("desktop-%04d", i+1), map[string]string{openstack.DesktopKey: openstack.Idle}}
 		if i%2 == 0 {
-			s.Metadata = map[string]string{openstack.DesktopKey: openstack.Taken, openstack.SeatKey: seat(i)}
+			d.Metadata = map[string]string{openstack.DesktopKey: openstack.Taken, openstack.SeatKey: seat(i)}
 		}
-		all = append(all, s)
+		all = append(all, d)
 	}
 	return all
 }
