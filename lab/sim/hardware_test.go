@@ -165,6 +165,37 @@ func TestAHostThatDiesUnderNova(t *testing.T) {
 	require.True(t, listens(lab, id))
 }
 
+// TestServersMoveOnTheHardware: by a live migration, and by an evacuation when the host has died.
+func TestServersMoveOnTheHardware(t *testing.T) {
+	lab := startLab(t, sim.Config{Hosts: make([]sim.Host, 2), Physics: &sim.Physics{Speed: 600}})
+	client := compute(t, lab.Admin(), "2.93")
+	id := create(t, lab, client, servers.CreateOpts{})
+	await(t, client, id, "ACTIVE")
+	place := func() (d physics.DesktopState) {
+		require.NoError(t, lab.Hardware.Do(func(m *physics.Model) (err error) {
+			d, err = m.Desktop(id)
+			return err
+		}))
+		return d
+	}
+	first := place().Host
+	require.NoError(t, servers.LiveMigrate(t.Context(), client, id, servers.LiveMigrateOpts{BlockMigration: new(false)}).ExtractErr())
+	require.Eventually(t, func() bool { return place().Host != first }, patience, time.Millisecond)
+	await(t, client, id, "ACTIVE")
+	require.Equal(t, physics.Running, place().State)
+	require.True(t, listens(lab, id))
+
+	second := place().Host
+	old := compute(t, lab.Admin(), "2.13") // gophercloud asks as before 2.14
+	require.NoError(t, lab.Hardware.Do(func(m *physics.Model) error { return m.Crash(second) }))
+	require.Eventually(t, func() bool {
+		return servers.Evacuate(t.Context(), old, id, servers.EvacuateOpts{}).Err == nil // refused until the service is down
+	}, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return place().Host == first && place().State == physics.Running }, patience, time.Millisecond)
+	await(t, client, id, "ACTIVE")
+	require.Eventually(t, func() bool { return listens(lab, id) }, patience, time.Millisecond)
+}
+
 // slowed remembers what its screens were told.
 type slowed struct {
 	*sim.Screens
