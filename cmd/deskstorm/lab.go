@@ -85,6 +85,9 @@ func newLabUpCommand(which *whichLab) *cobra.Command {
 		real  realLabFlags
 		ready int
 		log   logFlags
+
+		physics bool
+		speed   float64
 	)
 	cmd := &cobra.Command{
 		Use:   "up --sim | --debian",
@@ -121,6 +124,16 @@ func newLabUpCommand(which *whichLab) *cobra.Command {
 			if o.Users < 1 {
 				return fmt.Errorf("--users %d is less than 1", o.Users)
 			}
+			switch {
+			case physics && which.debian:
+				return errors.New("--physics is of the simulated cloud: leave out --debian")
+			case physics && !(speed > 0):
+				return fmt.Errorf("--speed %g is not above 0", speed)
+			case physics:
+				o.Speed = speed
+			case cmd.Flags().Changed("speed"):
+				return errors.New("--speed is of the hardware: add --physics")
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			if which.debian {
@@ -141,6 +154,8 @@ func newLabUpCommand(which *whichLab) *cobra.Command {
 	cmd.Flags().IntVar(&o.Users, "users", 0, "people in the directory (default: as many as desktops)")
 	cmd.Flags().BoolVar(&o.QEMU, "kvm", false, "with --sim: real desktops under QEMU instead of simulated ones")
 	cmd.Flags().StringVar(&o.Accelerator, "accel", "", "of desktops under QEMU: kvm or tcg (default: with --sim kvm where there is one, with --debian tcg)")
+	cmd.Flags().BoolVar(&physics, "physics", false, "with --sim: hosts run short of memory, CPU and disk, as docs/lab-physics.md says")
+	cmd.Flags().Float64Var(&speed, "speed", 1, "with --physics: hours of the hardware in an hour")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "with --sim: of the times that desktops take to boot")
 	real.register(cmd.Flags())
 	log.register(cmd.Flags())

@@ -88,6 +88,9 @@ type Config struct {
 	BootsPerHost int // at once; 0: no limit
 	Seed         uint64
 
+	// Physics lets servers boot and work on hosts that run short, instead of Boot; nil: nothing runs short.
+	Physics *Physics
+
 	// Desktops runs the servers; nil: Screens of the configuration Screen, which the lab closes with itself.
 	Desktops Desktops
 	Screen   screen.Config

@@ -12,6 +12,8 @@
 // state, and can be used alone; their documentation says what is simpler than in OpenStack. What the lab answers is what the
 // real services of release Zed answer, so that a program that works with the lab works with a cloud.
 //
+// With Config.Physics the servers run on hardware that runs short (lab/sim/physics): boots share disks, memory runs out, hosts die.
+//
 // The lab's switches break it on purpose: Inject makes API calls fail, wait or hang by rule, NeverBuild loses the messages to
 // build servers, KillDesktop ends a SPICE server behind Nova's back, RefuseConsoles, ExpireTokens, SetTokenLifetime. Requests
 // counts what was asked of it, so that tests can see what a program costs and whether it leaks servers.

@@ -12,6 +12,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 
 	"github.com/deskstorm/deskstorm/lab/sim/glance"
+	"github.com/deskstorm/deskstorm/lab/sim/hardware"
 	"github.com/deskstorm/deskstorm/lab/sim/keystone"
 	"github.com/deskstorm/deskstorm/lab/sim/neutron"
 	"github.com/deskstorm/deskstorm/lab/sim/notify"
@@ -32,6 +33,9 @@ type Lab struct {
 	Neutron   *neutron.Neutron
 	// Notifications go to Config.NotificationURL; nil without one.
 	Notifications *notify.Publisher
+
+	// Hardware is what the servers run on, with Config.Physics; else nil.
+	Hardware *hardware.Hardware
 
 	config  Config
 	screens *Screens // nil: the desktops are the starter's
@@ -66,6 +70,7 @@ func start(ctx context.Context, c Config) (_ *Lab, err error) {
 			if l.Nova != nil {
 				l.Nova.Close()
 			}
+			l.closeHardware()
 			l.closeScreens()
 			l.closeNotifications()
 		}
@@ -144,13 +149,19 @@ func (l *Lab) makeServices(base string) (err error) {
 	if l.Notifications != nil {
 		unversioned, versioned = l.notifier("nova", notify.Unversioned), l.notifier("nova", notify.Versioned)
 	}
-	l.Nova, err = nova.New(nova.Config{
+	nc := nova.Config{
 		URL: base + "/compute", Tokens: tokens, Identity: l.AuthURL,
 		Notifier: unversioned, Versioned: versioned,
 		Placement: l.Placement, Neutron: l.Neutron, Glance: l.Glance, Desktops: desktops,
 		Hosts: hosts, Flavors: c.Flavors, Quota: c.Quota, Boot: c.Boot, Seed: c.Seed, BootsPerHost: c.BootsPerHost,
 		SpiceDirect: c.SpiceDirect, MetadataFilter: c.MetadataFilter, Now: c.Now,
-	})
+	}
+	if c.Physics != nil {
+		if err := l.startHardware(&nc); err != nil {
+			return err
+		}
+	}
+	l.Nova, err = nova.New(nc)
 	return err
 }
 
@@ -173,7 +184,10 @@ func (l *Lab) addServers() error {
 			Flavor: c.Flavors[0].ID, Image: c.Images[0].ID, Networks: networks, Project: l.Keystone.ProjectID(Project),
 		})
 	}
-	return l.Nova.Add(seeds)
+	if err := l.Nova.Add(seeds); err != nil {
+		return err
+	}
+	return l.resumeServers()
 }
 
 // Admin is how gophercloud logs in as the administrator, in the project "desktops".
@@ -233,6 +247,7 @@ func (l *Lab) shutDown() error {
 	}
 	err := <-l.served
 	l.Nova.Close()
+	l.closeHardware()
 	l.closeScreens()
 	l.closeNotifications()
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {

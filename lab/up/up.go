@@ -32,6 +32,9 @@ type Options struct {
 	Accelerator string        // "kvm" or "tcg"; empty: KVM where there is one
 	Screen      screen.Config // of simulated screens
 	Seed        uint64        // of boot times
+	// Speed lets the simulated hosts run short of memory, CPU and disk, so much faster than real ones, see package lab/sim/physics; 0: they
+	// never do.
+	Speed float64
 
 	// What broker.yaml.tmpl says of the broker; 0: its usual value.
 	Lease            time.Duration // of a session; 1 minute
@@ -101,10 +104,18 @@ func (c *Cloud) makeDir() error {
 	return os.MkdirAll(c.Dir, 0o700)
 }
 
+// desktopsOfAHost that may run short, and as many for clients without a broker, are below two vCPUs a CPU, and fit into memory.
+const desktopsOfAHost = 30
+
 func (c *Cloud) startSim(ctx context.Context, o Options) error {
+	hosts := 1 + o.Desktops/100
+	var physics *sim.Physics
+	if o.Speed != 0 {
+		physics, hosts = &sim.Physics{Speed: o.Speed}, 1+o.Desktops/desktopsOfAHost
+	}
 	sc := sim.Config{
 		Users: sim.DirectoryUsers(c.Directory), Seed: o.Seed, Screen: o.Screen, Servers: seeds(o.Desktops),
-		Hosts: make([]sim.Host, 1+o.Desktops/100),
+		Hosts: make([]sim.Host, hosts), Physics: physics,
 		// The old path asked a patched Nova.
 		MetadataFilter: true,
 	}

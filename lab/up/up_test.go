@@ -102,3 +102,24 @@ func TestWrongPassword(t *testing.T) {
 		})
 	}
 }
+
+// TestHostsThatRunShort: the pool's desktops boot as long as their host lets them, and people get them.
+func TestHostsThatRunShort(t *testing.T) {
+	c := start(t, up.Options{Users: 2, Desktops: 2, Ready: 2, Speed: 600})
+	require.NotNil(t, c.Sim.Hardware)
+	began := time.Now()
+	require.NoError(t, c.Await(t.Context(), func(int, int) {}))
+	require.Less(t, time.Since(began), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for name, driver := range drivers(t, c) {
+		s, err := driver.Login(ctx, login(c.Users[0]))
+		require.NoError(t, err, name)
+		require.NoError(t, driver.Logout(ctx, s), name)
+	}
+}
+
+func TestSpeedThatMakesNoSense(t *testing.T) {
+	_, err := up.Sim(t.Context(), up.Options{Users: 1, Desktops: 1, Speed: -1})
+	require.ErrorContains(t, err, "speed")
+}

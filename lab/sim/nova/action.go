@@ -155,7 +155,7 @@ func (n *Nova) steps(s *server, tasks ...string) {
 // restartGuest leaves the desktop alone: what is behind the SPICE server is not simulated here.
 func (n *Nova) restartGuest(ctx context.Context, s *server) error {
 	n.steps(s, rebootPending, rebootStarted)
-	if err := sleep(ctx, n.bootDuration()); err != nil {
+	if err := n.boot(ctx, s); err != nil {
 		return err
 	}
 	n.steps(s, "")

@@ -172,7 +172,7 @@ func (n *Nova) run(ctx context.Context, s *server) error {
 			return ctx.Err()
 		}
 	}
-	if err := sleep(ctx, n.bootDuration()); err != nil {
+	if err := n.boot(ctx, s); err != nil {
 		return err
 	}
 	console, err := n.config.Desktops.Boot(ctx, s.id)

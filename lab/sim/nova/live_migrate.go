@@ -225,6 +225,11 @@ func (n *Nova) copyMemory(ctx context.Context, s *server, a *instanceAction, m *
 	if sleep(ctx, n.bootDuration()) != nil {
 		return aborted()
 	}
+	if hw := n.config.Hardware; hw != nil {
+		if err := hw.Move(s.id, to.Name); err != nil {
+			return err
+		}
+	}
 	n.mu.Lock()
 	m.abort, m.done = nil, m.total
 	n.say(s, event{name: "live_migration._post.start", versioned: "live_migration_post.start", from: here, fixedIPs: true})

@@ -126,7 +126,7 @@ func (n *Nova) sayService(h *host) {
 
 // reports is how often a host's nova-compute has said that it is alive.
 func (n *Nova) reports(h *host) int {
-	return max(0, int(n.lastReport(h).Sub(n.started)/reportInterval))
+	return max(0, int(n.lastReport(h).Sub(n.started)/n.reportInterval()))
 }
 
 // sayTaskError tells that the conductor could not do what it was asked to, such as "build_instances". It is called with the lock held.

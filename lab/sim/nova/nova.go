@@ -63,6 +63,11 @@ type Config struct {
 	// desktop is started. It is asked once a boot, with random numbers that are the same in every run of the same Seed.
 	Boot func(*rand.Rand) time.Duration
 	Seed uint64
+	// Hardware decides instead of Boot how long boots take, if it is not nil.
+	Hardware Hardware
+	// ServiceDownTime is after how long without a report a service is down ([DEFAULT] service_down_time): 60 s if 0. Services report six
+	// times as often.
+	ServiceDownTime time.Duration
 	// BootsPerHost is how many servers may boot on a host at once; 0 is no limit.
 	BootsPerHost int
 	// SpiceDirect offers microversions up to 2.99, and consoles of type spice-direct.
@@ -129,6 +134,9 @@ type host struct {
 func New(c Config) (*Nova, error) {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.ServiceDownTime <= 0 {
+		c.ServiceDownTime = time.Minute
 	}
 	if c.Boot == nil {
 		c.Boot = func(*rand.Rand) time.Duration { return 0 }

@@ -9,12 +9,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// reportInterval is how often a service says that it is alive ([DEFAULT] report_interval), and serviceDownTime after how long
-// without that it counts as down (service_down_time).
-const (
-	reportInterval  = 10 * time.Second
-	serviceDownTime = 60 * time.Second
-)
+// reportInterval is how often a service says that it is alive ([DEFAULT] report_interval: 10 s of service_down_time's 60).
+func (n *Nova) reportInterval() time.Duration { return n.config.ServiceDownTime / 6 }
 
 // computeService is the nova-compute of a host. Nova.mu guards it.
 type computeService struct {
@@ -26,8 +22,8 @@ type computeService struct {
 	changed    time.Time
 }
 
-// SetHostDown stops the nova-compute of a host, or starts it again. A stopped one reports nothing: its service is down after a
-// minute, and the scheduler avoids the host. Until then servers are still sent there. Whatever is sent to it waits, as a message in
+// SetHostDown stops the nova-compute of a host, or starts it again. A stopped one reports nothing: its service is down after
+// ServiceDownTime, and the scheduler avoids the host. Until then servers are still sent there. Whatever is sent to it waits, as a message in
 // its queue does, until it is back. Desktops go on. The error is for a host that there is not.
 func (n *Nova) SetHostDown(name string, down bool) error {
 	n.mu.Lock()
@@ -58,14 +54,14 @@ func (n *Nova) hostNamed(name string) *host {
 // lastReport of a host's nova-compute. It is called with the lock held.
 func (n *Nova) lastReport(h *host) time.Time {
 	if h.service.silent != nil {
-		return h.service.silentAt.Truncate(reportInterval)
+		return h.service.silentAt.Truncate(n.reportInterval())
 	}
-	return n.config.Now().Truncate(reportInterval)
+	return n.config.Now().Truncate(n.reportInterval())
 }
 
 // up is service_is_up. It is called with the lock held.
 func (n *Nova) up(h *host) bool {
-	return !h.service.forcedDown && n.config.Now().Sub(n.lastReport(h)) <= serviceDownTime
+	return !h.service.forcedDown && n.config.Now().Sub(n.lastReport(h)) <= n.config.ServiceDownTime
 }
 
 // reach waits until a host's nova-compute takes messages.
@@ -157,7 +153,7 @@ func (n *Nova) listServices(c *call) {
 		}
 		v := map[string]any{
 			"id": len(n.hosts) + 1 + i, "binary": binary, "host": controller, "zone": internalZone, "status": "enabled", "state": "up",
-			"disabled_reason": nil, "updated_at": n.config.Now().UTC().Truncate(reportInterval).Format(microTime),
+			"disabled_reason": nil, "updated_at": n.config.Now().UTC().Truncate(n.reportInterval()).Format(microTime),
 		}
 		if c.atLeast(53) {
 			v["id"] = serviceUUID(binary, controller)

@@ -67,7 +67,7 @@ func (n *Nova) detailZones(c *call) {
 	internal := map[string]any{}
 	for _, binary := range controllers {
 		internal[binary] = map[string]any{
-			"available": true, "active": true, "updated_at": n.config.Now().UTC().Truncate(reportInterval).Format(microTime),
+			"available": true, "active": true, "updated_at": n.config.Now().UTC().Truncate(n.reportInterval()).Format(microTime),
 		}
 	}
 	list := []any{zoneView(internalZone, true, map[string]any{controller: internal})}

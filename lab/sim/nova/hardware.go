@@ -1,0 +1,42 @@
+package nova
+
+import "context"
+
+// Hardware is what servers run on. Its methods may be called by many goroutines at once, but not for one server.
+type Hardware interface {
+	// Boot boots a server's desktop on a host, by its name, and returns when it has booted, or when it was killed before.
+	Boot(ctx context.Context, serverID, host string, f Flavor) error
+	// Move puts a server's desktop, which goes on, on another host.
+	Move(serverID, host string) error
+	// Runs tells whether a server's desktop runs.
+	Runs(serverID string) bool
+}
+
+// boot takes as long as a server's desktop takes to boot.
+func (n *Nova) boot(ctx context.Context, s *server) error {
+	if n.config.Hardware == nil {
+		return sleep(ctx, n.bootDuration())
+	}
+	return n.config.Hardware.Boot(ctx, s.id, s.host.Name, *s.flavor)
+}
+
+// SyncPowerState stops a server that should run and whose desktop does not, after what is done to it already, as nova-compute does on
+// libvirt's event that a domain has stopped, and when it starts (_sync_instance_power_state of nova/compute/manager.py).
+func (n *Nova) SyncPowerState(serverID string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.servers[serverID]
+	if s == nil || n.config.Hardware == nil {
+		return
+	}
+	n.begin(s, func(ctx context.Context, s *server) error {
+		runs := n.config.Hardware.Runs(s.id)
+		n.mu.RLock()
+		should := s.state == active && s.task == ""
+		n.mu.RUnlock()
+		if runs || !should {
+			return nil
+		}
+		return n.around("power_off", n.halt)(ctx, s)
+	})
+}
