@@ -13,6 +13,7 @@ import (
 
 	"github.com/deskstorm/deskstorm/lab/sim/glance"
 	"github.com/deskstorm/deskstorm/lab/sim/keystone"
+	"github.com/deskstorm/deskstorm/lab/sim/lease"
 	"github.com/deskstorm/deskstorm/lab/sim/neutron"
 	"github.com/deskstorm/deskstorm/lab/sim/nova"
 	"github.com/deskstorm/deskstorm/lab/sim/placement"
@@ -29,6 +30,7 @@ type Lab struct {
 	Placement *placement.Placement
 	Glance    *glance.Glance
 	Neutron   *neutron.Neutron
+	DHCP      *lease.Table // of the servers' ports
 
 	config  Config
 	screens *Screens // nil: the desktops are the starter's
@@ -125,6 +127,13 @@ func (l *Lab) makeServices(base string) (err error) {
 	if err != nil {
 		return err
 	}
+	times, err := c.Lease.WithDefaults()
+	if err != nil {
+		return err
+	}
+	if l.DHCP, err = lease.New(times, c.Now); err != nil {
+		return err
+	}
 	desktops := c.Desktops
 	if desktops == nil {
 		l.screens = NewScreens(c.Screen)
@@ -132,7 +141,7 @@ func (l *Lab) makeServices(base string) (err error) {
 	}
 	l.Nova, err = nova.New(nova.Config{
 		URL: base + "/compute", Tokens: tokens, Identity: l.AuthURL,
-		Placement: l.Placement, Neutron: l.Neutron, Glance: l.Glance, Desktops: desktops,
+		Placement: l.Placement, Neutron: l.Neutron, Glance: l.Glance, Desktops: leasing{desktops, l.DHCP},
 		Hosts: hosts, Flavors: c.Flavors, Quota: c.Quota, Boot: c.Boot, Seed: c.Seed, BootsPerHost: c.BootsPerHost,
 		SpiceDirect: c.SpiceDirect, MetadataFilter: c.MetadataFilter, Now: c.Now,
 	})
@@ -158,7 +167,11 @@ func (l *Lab) addServers() error {
 			Flavor: c.Flavors[0].ID, Image: c.Images[0].ID, Networks: networks, Project: l.Keystone.ProjectID(Project),
 		})
 	}
-	return l.Nova.Add(seeds)
+	if err := l.Nova.Add(seeds); err != nil {
+		return err
+	}
+	l.leaseEarlier()
+	return nil
 }
 
 // Admin is how gophercloud logs in as the administrator, in the project "desktops".

@@ -28,6 +28,9 @@ func (n *Nova) begin(s *server, do func(context.Context, *server) error, done fu
 		if err == nil {
 			err = do(ctx, s)
 		}
+		if errors.Is(err, errLost) {
+			return
+		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		done(err)
@@ -49,6 +52,10 @@ func (n *Nova) build(ctx context.Context, s *server) error {
 	}
 	n.mu.Lock()
 	h := n.hostByID[provider]
+	if n.loses(h) {
+		n.mu.Unlock()
+		return errLost
+	}
 	s.host = h
 	s.setTask(networking)
 	h.servers[s.id] = s

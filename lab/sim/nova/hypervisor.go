@@ -70,7 +70,7 @@ func (n *Nova) hypervisorID(c *call, h *host) any {
 }
 
 func (n *Nova) hypervisorView(c *call, h *host, detail bool, withServers string) map[string]any {
-	v := map[string]any{"id": n.hypervisorID(c, h), "hypervisor_hostname": h.Name, "state": "up", "status": "enabled"}
+	v := map[string]any{"id": n.hypervisorID(c, h), "hypervisor_hostname": h.Name, "state": h.state(), "status": "enabled"}
 	if detail {
 		v["hypervisor_type"], v["hypervisor_version"], v["host_ip"] = "QEMU", 7002000, "127.0.0.1"
 		v["service"] = map[string]any{"id": n.serviceID(c, h), "host": h.Name, "disabled_reason": nil}

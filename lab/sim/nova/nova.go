@@ -107,6 +107,7 @@ type Nova struct {
 	hostByID map[string]*host
 	flavors  map[string]*Flavor
 	lost     int // how many of the next servers are never built; -1: all
+	losses   []*loss
 	refusals []*refusal
 	consoles consoleTokens
 }
@@ -121,6 +122,8 @@ type host struct {
 	number  int // Nova's ids before UUIDs
 	boots   chan struct{}
 	servers map[string]*server
+
+	downSince time.Time // zero: up
 }
 
 // New makes a Nova.
