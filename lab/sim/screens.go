@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/deskstorm/deskstorm/spice/screen"
 )
@@ -147,4 +148,13 @@ func (l *Lab) Screen(serverID string) *screen.Desktop {
 		return nil
 	}
 	return l.screens.Desktop(serverID)
+}
+
+// SetGuestLatency sets how long a server's screen takes to answer a key; it tells whether there is one.
+func (s *Screens) SetGuestLatency(serverID string, latency time.Duration) bool {
+	d := s.Desktop(serverID)
+	if d != nil {
+		d.SetGuestLatency(latency)
+	}
+	return d != nil
 }

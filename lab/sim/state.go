@@ -1,6 +1,10 @@
 package sim
 
-import "github.com/deskstorm/deskstorm/lab/sim/placement"
+import (
+	"time"
+
+	"github.com/deskstorm/deskstorm/lab/sim/placement"
+)
 
 // HostState is how a host stands.
 type HostState struct {
@@ -13,6 +17,9 @@ type HostState struct {
 // Amount is how much there is of a resource, and how much of it is allocated: at most the capacity, which is what is not
 // reserved, times the allocation ratio.
 type Amount struct{ Used, Capacity, Total int }
+
+// Now is the lab's time, by Config.Now.
+func (l *Lab) Now() time.Time { return l.config.Now() }
 
 // Hosts are all hosts as Nova and Placement have them now, in the order of Config.
 func (l *Lab) Hosts() []HostState {
