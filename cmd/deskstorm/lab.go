@@ -19,6 +19,9 @@ import (
 // labStopTimeout bounds the end of a lab: a broker lets logins finish, guests under QEMU are killed.
 const labStopTimeout = time.Minute
 
+// maxLabDesktops is within the simulated network: as many desktops again are there for clients without a broker.
+const maxLabDesktops = 20_000
+
 func newLabCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab",
@@ -28,7 +31,7 @@ func newLabCommand() *cobra.Command {
 	}
 	var dir string
 	cmd.PersistentFlags().StringVar(&dir, "dir", defaultLabDir(), "folder of the lab's files")
-	cmd.AddCommand(newLabUpCommand(&dir), newLabStatusCommand(&dir), newLabDownCommand(&dir))
+	cmd.AddCommand(newLabUpCommand(&dir), newLabStatusCommand(&dir), newLabDownCommand(&dir), newLabScreensCommand())
 	return cmd
 }
 
@@ -62,8 +65,8 @@ func newLabUpCommand(dir *string) *cobra.Command {
 			if !sim {
 				return errors.New("add --sim: the simulated cloud is the only one there is")
 			}
-			if o.Desktops < 1 || o.Desktops > maxDemoClients {
-				return fmt.Errorf("--desktops %d is not between 1 and %d", o.Desktops, maxDemoClients)
+			if o.Desktops < 1 || o.Desktops > maxLabDesktops {
+				return fmt.Errorf("--desktops %d is not between 1 and %d", o.Desktops, maxLabDesktops)
 			}
 			if o.Ready = ready; !cmd.Flags().Changed("ready") {
 				o.Ready = o.Desktops
@@ -77,7 +80,11 @@ func newLabUpCommand(dir *string) *cobra.Command {
 			if o.Users < 1 {
 				return fmt.Errorf("--users %d is less than 1", o.Users)
 			}
-			var err error
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("finding the own program: %w", err)
+			}
+			o.ScreenCommand = []string{self, "lab", "screens"}
 			if o.Log, err = log.logger(cmd.ErrOrStderr()); err != nil {
 				return err
 			}
@@ -123,8 +130,8 @@ func labUp(ctx context.Context, cmd *cobra.Command, o up.Options) error {
 		})
 	}
 	if err == nil {
-		fmt.Fprintf(out, "\nbroker     %s\nkeystone   %s\ndirectory  %s\nfiles      %s\n\nFor scripts and the openstack command: . %s\nEnd it with Ctrl-C, or: %s\n",
-			c.Broker, c.Sim.AuthURL, c.Directory.URL, c.Dir, filepath.Join(c.Dir, "environment"), downCommand(o.Dir))
+		fmt.Fprintf(out, "\nbroker     %s\nkeystone   %s\ndirectory  %s\ncontrol    %s\nfiles      %s\n\nFor scripts and the openstack command: . %s\nEnd it with Ctrl-C, or: %s\n",
+			c.Broker, c.Sim.AuthURL, c.Directory.URL, c.Control, c.Dir, filepath.Join(c.Dir, "environment"), downCommand(o.Dir))
 		<-ctx.Done()
 		fmt.Fprintln(out, "ending the lab")
 	} else if ctx.Err() != nil {
@@ -172,8 +179,8 @@ func newLabStatusCommand(dir *string) *cobra.Command {
 				_, err = fmt.Fprintf(out, "%s\n", text)
 				return err
 			}
-			fmt.Fprintf(out, "process    %d, for %v\nbroker     %s\nkeystone   %s\ndirectory  %s, %d users\nfiles      %s\n", r.PID,
-				time.Since(r.Began).Round(time.Second), r.Broker, r.AuthURL, r.LDAP, r.Users, r.Dir)
+			fmt.Fprintf(out, "process    %d, for %v\nbroker     %s\nkeystone   %s\ndirectory  %s, %d users\ncontrol    %s\nfiles      %s\n", r.PID,
+				time.Since(r.Began).Round(time.Second), r.Broker, r.AuthURL, r.LDAP, r.Users, r.Control, r.Dir)
 			for _, p := range pools {
 				fmt.Fprintf(out, "pool       %s: %d ready (%d wanted), %d assigned, %d building, %d deleting, at most %d in all\n", p.Name,
 					p.Desktops["ready"], p.Ready, p.Desktops["assigned"], p.Desktops["building"], p.Desktops["deleting"], p.Max)

@@ -35,25 +35,25 @@ func startChild(ctx context.Context, c Config) (*child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the socket of a process for desktops: %w", err)
 	}
-	defer its.Close() // the process's copy must be the last one, for its end to be seen
 	cmd := exec.Command(c.Command[0], c.Command[1:]...)
 	cmd.ExtraFiles = []*os.File{its}
 	process, err := started.Start(cmd)
+	_ = its.Close() // the process's copy must be the last one, for its end to be seen
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting a process for desktops: %w", err), own.Close())
 	}
-	started := &child{process: process, client: rpc.NewClient(own)}
+	born := &child{process: process, client: rpc.NewClient(own)}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := started.call(ctx, "Configure", settings(c.Screen), nil); err != nil {
+	if err := born.call(ctx, "Configure", settings(c.Screen), nil); err != nil {
 		process.Kill()
-		started.close()
+		born.close()
 		if said := process.Said.String(); said != "" {
 			err = fmt.Errorf("%w; it wrote:\n%s", err, said)
 		}
 		return nil, fmt.Errorf("starting a process for desktops, %q: %w", c.Command, err)
 	}
-	return started, nil
+	return born, nil
 }
 
 // pair is a connection and the other end of it.

@@ -152,8 +152,10 @@ func (f *Farm) Close() error {
 	children := f.children
 	f.closed, f.children, f.desktops = true, nil, map[string]*child{}
 	f.mu.Unlock()
+	var closing sync.WaitGroup
 	for _, c := range children {
-		c.close()
+		closing.Go(c.close)
 	}
+	closing.Wait()
 	return nil
 }

@@ -9,7 +9,9 @@ import (
 
 const (
 	connections = 4  // of a thin client: main, display, inputs and cursor
-	reserved    = 64 // of a process: its socket, the runtime's, and clients that come while others are still leaving
+	batch       = 64 // sim.Screens begins so many desktops at once, with one timer
+	// reserved is for desktops of a batch that are not used yet, and for the process's own files.
+	reserved = batch + 64
 )
 
 // RaiseLimit raises the limit of open files of this process to the hard one, which needs no rights, and returns it.
@@ -33,5 +35,5 @@ func Holds(limit int, c screen.Config) int {
 	if c.TLS != nil {
 		each++ // a second port
 	}
-	return max(0, limit-reserved) / each
+	return max(0, limit-reserved) * batch / (each*batch + 1)
 }

@@ -118,5 +118,6 @@ func (c *Cloud) Environment() []string {
 		"OS_CLIENT_CONFIG_FILE=" + c.path("clouds.yaml"),
 		"OS_CLOUD=" + sim.AdminCloud,
 		"DESKSTORM_DOMAIN=" + sim.UsersDomain,
+		"DESKSTORM_LAB=" + c.Control,
 	}
 }
