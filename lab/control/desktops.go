@@ -45,8 +45,10 @@ func (a *attempt) choose(d desktops, thing, fitness string, fit func(sim.Server)
 	if err := d.check(); err != nil {
 		return nil, err
 	}
-	if d.Host != "" && !slices.ContainsFunc(a.Sim.Hosts(), func(h sim.HostState) bool { return h.Name == d.Host }) {
-		return nil, noTarget("There is no host %q.", d.Host)
+	if d.Host != "" {
+		if err := a.checkHost(d.Host); err != nil {
+			return nil, err
+		}
 	}
 	one := d.Server != "" || d.Name != ""
 	var among []sim.Server
@@ -82,6 +84,13 @@ func (a *attempt) choose(d desktops, thing, fitness string, fit func(sim.Server)
 		a.hits(s.ID)
 	}
 	return among, nil
+}
+
+func (a *attempt) checkHost(name string) error {
+	if !slices.ContainsFunc(a.Sim.Hosts(), func(h sim.HostState) bool { return h.Name == name }) {
+		return noTarget("There is no host %q.", name)
+	}
+	return nil
 }
 
 // size is how many of n there are to be.

@@ -10,9 +10,14 @@ func (f *computeLost) inject(a *attempt) error {
 	if f.Times < 0 {
 		return badRequest("times is not negative.")
 	}
+	if f.Host != "" {
+		if err := a.checkHost(f.Host); err != nil {
+			return err
+		}
+	}
 	undo, err := a.Sim.Nova.LoseBuilds(f.Host, f.Times)
 	if err != nil {
-		return noTarget("There is no host %q.", f.Host)
+		return err
 	}
 	a.undoes(undo)
 	if f.Host != "" {

@@ -32,13 +32,13 @@ func (a *attempt) takeHost(name string) ([]sim.Server, error) {
 	if name == "" {
 		return nil, badRequest("Say which host.")
 	}
+	if err := a.checkHost(name); err != nil {
+		return nil, err
+	}
 	if err := a.hold(wholeHost, name); err != nil {
 		return nil, err
 	}
 	servers := a.activeOn(name)
-	if servers == nil && a.Sim.Nova.HostDown(name) {
-		return nil, noTarget("There is no host %q that is up.", name)
-	}
 	a.hits(name)
 	for _, s := range servers {
 		if err := a.hold(guest, s.ID); err != nil {
