@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,6 +74,11 @@ func TestLab(t *testing.T) {
 	environment, err := os.ReadFile(filepath.Join(dir, "environment"))
 	require.NoError(t, err)
 	require.Contains(t, string(environment), "export DESKSTORM_BROKER='"+told.Broker+"'")
+	require.Contains(t, string(environment), "export DESKSTORM_LAB='"+told.Control+"'")
+	response, err := http.Get(told.Control + "/v1/state")
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusOK, response.StatusCode)
 
 	_, stderr, code = run(t, deskstorm(t, "lab", "down", "--dir", dir))
 	require.Zero(t, code, stderr)
@@ -81,6 +89,46 @@ func TestLab(t *testing.T) {
 	require.Contains(t, stdout, "no lab runs")
 	_, code = status()
 	require.Equal(t, 1, code)
+}
+
+// TestLabSplits: with few open files allowed, further processes have the desktops, and end with the lab however it ends.
+func TestLabSplits(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "lab")
+	lab := deskstorm(t, "lab", "up", "--sim", "--desktops", "40", "--dir", dir)
+	lab.Args = append([]string{"sh", "-c", `ulimit -n 300; exec "$0" "$@"`, lab.Path}, lab.Args[1:]...)
+	lab.Path = "/bin/sh"
+	var out strings.Builder
+	lab.Stdout, lab.Stderr = &out, &out
+	require.NoError(t, lab.Start())
+	require.Eventually(t, func() bool {
+		stdout, _, code := run(t, deskstorm(t, "lab", "status", "--json", "--dir", dir))
+		return code == 0 && strings.Contains(stdout, `"ready": 36`) && strings.Contains(stdout, `"ready": 4`)
+	}, time.Minute, 200*time.Millisecond)
+	screens := children(t, lab.Process.Pid)
+	require.Len(t, screens, 2)
+	require.NoError(t, lab.Process.Kill())
+	require.Error(t, lab.Wait())
+	require.Eventually(t, func() bool {
+		return syscall.Kill(screens[0], 0) == syscall.ESRCH && syscall.Kill(screens[1], 0) == syscall.ESRCH
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// children are the processes that a process has started (proc_pid_task(5)).
+func children(t *testing.T, pid int) (pids []int) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	require.NoError(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, field := range strings.Fields(string(text)) {
+			child, err := strconv.Atoi(field)
+			require.NoError(t, err)
+			pids = append(pids, child)
+		}
+	}
+	return pids
 }
 
 func TestBrokerCommand(t *testing.T) {

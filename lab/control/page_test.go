@@ -55,7 +55,7 @@ func TestPage(t *testing.T) {
 	picture(ctx, t, "healthy.png", "light")
 
 	require.NoError(t, chromedp.Run(ctx, chromedp.SetValue("#host", "compute03", chromedp.ByQuery),
-		chromedp.SetValue("#duration", "", chromedp.ByQuery)))
+		chromedp.SetValue("#duration", "none", chromedp.ByQuery)))
 	click("Host down")
 	await("#faults", "host.down host compute03hits 4 · until undone")
 	await("#tiles", "7 / 8hosts up")

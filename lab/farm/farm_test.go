@@ -60,7 +60,7 @@ func dial(t *testing.T, c sim.Console, ticket string) *spice.Session {
 }
 
 // descriptors are the open files of a process.
-func descriptors(t *testing.T, pid int) int {
+func descriptors(t testing.TB, pid int) int {
 	t.Helper()
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	require.NoError(t, err)
@@ -191,4 +191,41 @@ func TestHolds(t *testing.T) {
 func TestTicketsAreNotTold(t *testing.T) {
 	said := fmt.Sprintf("%v %+v %#v", farm.Settings{Ticket: "secret"}, farm.Settings{Ticket: "secret"}, farm.Settings{Ticket: "secret"})
 	require.False(t, strings.Contains(said, "secret"), said)
+}
+
+// BenchmarkBoot boots ten thousand desktops where no process may have more than 4,096 open files, and says what they cost before
+// anybody connects. Run it with -benchtime 1x.
+func BenchmarkBoot(b *testing.B) {
+	const limit, n = 4096, 10_000
+	b.Setenv(limitEnv, strconv.Itoa(limit))
+	self, err := os.Executable()
+	require.NoError(b, err)
+	for b.Loop() {
+		f, err := farm.New(farm.Config{Command: []string{self}, PerProcess: farm.Holds(limit, screen.Config{})})
+		require.NoError(b, err)
+		for i := range n {
+			_, err := f.Boot(b.Context(), strconv.Itoa(i))
+			require.NoError(b, err)
+		}
+		files, memory := 0, 0
+		pids := f.Processes()
+		for _, pid := range pids {
+			files += descriptors(b, pid)
+			memory += resident(b, pid)
+		}
+		b.ReportMetric(float64(len(pids)), "processes")
+		b.ReportMetric(float64(files)/n, "files/desktop")
+		b.ReportMetric(float64(memory)/1e6, "MB")
+		require.NoError(b, f.Close())
+	}
+}
+
+// resident is a process's memory, in bytes.
+func resident(t testing.TB, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	require.NoError(t, err)
+	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+	require.NoError(t, err)
+	return pages * os.Getpagesize()
 }
