@@ -64,10 +64,16 @@ const (
 	wholeLDAP = "directory's"
 )
 
-// kill ends the SPICE servers of desktops, and boots them again, side by side, when that is undone.
+// kill ends desktops, and boots them again, side by side, when that is undone. Those that were there from the start and have no
+// desktop yet end only as far as others see them: by their leases.
 func (a *attempt) kill(servers []sim.Server) (revive func()) {
 	var revivals []func()
 	for _, s := range servers {
+		if s.Console == nil {
+			a.Sim.DHCP.Stopped(s.ID)
+			revivals = append(revivals, func() { a.Sim.DHCP.Started(s.ID) })
+			continue
+		}
 		// One whose desktop has ended meanwhile is as it should be.
 		if undo, err := a.Sim.KillDesktop(s.ID); err == nil {
 			revivals = append(revivals, undo)

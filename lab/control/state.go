@@ -44,7 +44,7 @@ type Desktops struct {
 	BySite   map[string]map[string]int `json:"by_site"` // site, status; the site "" is of those that belong to no seat
 }
 
-// Leases are those of DHCP.
+// Leases are those of DHCP. Those of servers that do not run count as good only.
 type Leases struct {
 	Good    int `json:"good"`
 	Missing int `json:"missing"` // running servers without one
@@ -117,6 +117,7 @@ func (c *Control) leases() Leases {
 	leases, missing := c.config.Sim.Leases()
 	times, now := c.config.Sim.DHCP.Times(), c.config.Sim.Now()
 	l := Leases{Good: len(leases), Missing: len(missing)}
+	leases = slices.DeleteFunc(leases, func(of lease.Lease) bool { return !of.Running })
 	for _, of := range leases {
 		if now.Sub(of.Renewed) > times.T1 {
 			l.Late++

@@ -1,6 +1,8 @@
 // Package up brings a simulated desktop cloud up whole: a directory with a call centre's people, an OpenStack (lab/sim) and
 // a broker in front of both, with the files that point clients at them.
 //
+// Faults are injected over HTTP, at Control, and the lease files of the desktops' DHCP are in the folder dhcp.
+//
 // The broker is the real one, from its configuration file on: it does not know that its cloud is simulated.
 package up
 

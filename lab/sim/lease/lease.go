@@ -160,6 +160,7 @@ type Lease struct {
 	Port
 	Renewed time.Time // given or renewed
 	Expires time.Time
+	Running bool // its server runs: otherwise nobody renews it
 }
 
 // Leases are those of ports that are good now, in the order of the ports; missing are the running servers without one. Servers
@@ -177,7 +178,7 @@ func (t *Table) Leases(ports []Port) (leases []Lease, missing []string) {
 		expires := c.acked.Add(t.times.Lease)
 		switch {
 		case !c.acked.IsZero() && now.Before(expires):
-			leases = append(leases, Lease{p, c.acked, expires})
+			leases = append(leases, Lease{p, c.acked, expires, c.running})
 		case c.running:
 			missing = append(missing, p.Server)
 		}
