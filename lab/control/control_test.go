@@ -568,6 +568,18 @@ func TestStuckLease(t *testing.T) {
 	require.Equal(t, control.Leases{Missing: 1}, l.state(t).Leases)
 }
 
+// TestLeasesOfADownHost run out, also of desktops that nobody has connected to yet, and are there again with the host.
+func TestLeasesOfADownHost(t *testing.T) {
+	clock := time.Now()
+	l := start(t, sim.Config{Servers: seeds(6), Hosts: make([]sim.Host, 2), Now: func() time.Time { return clock }})
+	require.NoError(t, l.open(t, l.Servers()[0].ID))
+	f := l.inject(t, `{"type": "host.down", "host": "`+l.Servers()[0].Host+`"}`)
+	clock = clock.Add(24 * time.Hour)
+	require.Equal(t, 3, l.state(t).Leases.Good)
+	l.undo(t, f)
+	require.Equal(t, 6, l.state(t).Leases.Good)
+}
+
 func TestState(t *testing.T) {
 	l := start(t, sim.Config{Servers: seeds(5), Hosts: make([]sim.Host, 2)})
 	require.NoError(t, l.directory.Check(t.Context(), "agent0001", "pass-agent0001"))
