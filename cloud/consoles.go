@@ -65,7 +65,7 @@ func (c *Cloud) console(ctx context.Context, id string, kind remoteconsoles.Cons
 		return err
 	})
 	if err != nil {
-		return ConsoleAddress{}, err
+		return ConsoleAddress{}, c.notRunning(ctx, id, err)
 	}
 	var answer struct {
 		Console struct {
@@ -93,6 +93,22 @@ func (c *Cloud) console(ctx context.Context, id string, kind remoteconsoles.Cons
 	}
 	at := answer.Console
 	return ConsoleAddress{Host: at.Host, Port: int(at.Port), TLSPort: int(at.TLSPort), ServerID: id}, nil
+}
+
+// notRunning tells a server that does not run from a fault of Nova's. Nova refuses consoles with 409 only before a server has a
+// host; later its libvirt driver fails, with 500, because the domain has no port (Zed: ValueError).
+func (c *Cloud) notRunning(ctx context.Context, id string, refusal error) error {
+	var e *Error
+	if !errors.As(refusal, &e) || e.Status != http.StatusInternalServerError {
+		return refusal
+	}
+	s, err := c.Server(ctx, id)
+	if err != nil || s.Status == "ACTIVE" {
+		return refusal
+	}
+	stopped := *e
+	stopped.Err, stopped.Message = ErrConflict, "the server is "+s.Status+", and Nova says: "+e.Message
+	return &stopped
 }
 
 // notOffered tells a console that a cloud does not have from other bad requests: Nova answers 400 "Unavailable console type

@@ -20,6 +20,9 @@ import (
 // labStopTimeout bounds the end of a lab: a broker lets logins finish, guests under QEMU are killed.
 const labStopTimeout = time.Minute
 
+// maxLabDesktops is within the simulated network: as many desktops again are there for clients without a broker.
+const maxLabDesktops = 20_000
+
 func newLabCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab",
@@ -32,7 +35,7 @@ func newLabCommand() *cobra.Command {
 	cmd.PersistentFlags().BoolVar(&w.sim, "sim", false, "the simulated lab, in one process")
 	cmd.PersistentFlags().BoolVar(&w.debian, "debian", false, "the lab of real services, from Debian's packages")
 	cmd.MarkFlagsMutuallyExclusive("sim", "debian")
-	cmd.AddCommand(newLabUpCommand(w), newLabStatusCommand(w), newLabDownCommand(w))
+	cmd.AddCommand(newLabUpCommand(w), newLabStatusCommand(w), newLabDownCommand(w), newLabScreensCommand())
 	return cmd
 }
 
@@ -109,8 +112,8 @@ func newLabUpCommand(which *whichLab) *cobra.Command {
 			if which.debian && !cmd.Flags().Changed("desktops") {
 				o.Desktops = debianDesktops
 			}
-			if o.Desktops < 1 || o.Desktops > maxDemoClients {
-				return fmt.Errorf("--desktops %d is not between 1 and %d", o.Desktops, maxDemoClients)
+			if o.Desktops < 1 || o.Desktops > maxLabDesktops {
+				return fmt.Errorf("--desktops %d is not between 1 and %d", o.Desktops, maxLabDesktops)
 			}
 			if o.Ready = ready; !cmd.Flags().Changed("ready") {
 				o.Ready = o.Desktops
@@ -141,7 +144,11 @@ func newLabUpCommand(which *whichLab) *cobra.Command {
 					Dir: which.debianDir(), Address: real.address, Computes: real.computes, Users: o.Users, Desktops: o.Desktops, Ready: o.Ready,
 				}, o.Accelerator)
 			}
-			var err error
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("finding the own program: %w", err)
+			}
+			o.ScreenCommand = []string{self, "lab", "screens"}
 			if o.Log, err = log.logger(cmd.ErrOrStderr()); err != nil {
 				return err
 			}
@@ -180,8 +187,8 @@ func labUp(ctx context.Context, cmd *cobra.Command, o up.Options) error {
 		err = c.Await(ctx, tellReady(out))
 	}
 	if err == nil {
-		fmt.Fprintf(out, "\nbroker     %s\nkeystone   %s\ndirectory  %s\nfiles      %s\n\nFor scripts and the openstack command: . %s\nEnd it with Ctrl-C, or: %s\n",
-			c.Broker, c.Sim.AuthURL, c.Directory.URL, c.Dir, filepath.Join(c.Dir, "environment"), downCommand(o.Dir))
+		fmt.Fprintf(out, "\nbroker     %s\nkeystone   %s\ndirectory  %s\ncontrol    %s\nfiles      %s\n\nFor scripts and the openstack command: . %s\nEnd it with Ctrl-C, or: %s\n",
+			c.Broker, c.Sim.AuthURL, c.Directory.URL, c.Control, c.Dir, filepath.Join(c.Dir, "environment"), downCommand(o.Dir))
 		<-ctx.Done()
 		fmt.Fprintln(out, "ending the lab")
 	} else if ctx.Err() != nil {
@@ -239,8 +246,8 @@ func newLabStatusCommand(which *whichLab) *cobra.Command {
 					Pools []up.PoolStatus `json:"pools"`
 				}{r, pools})
 			}
-			fmt.Fprintf(out, "process    %d, for %v\nbroker     %s\nkeystone   %s\ndirectory  %s, %d users\nfiles      %s\n", r.PID,
-				time.Since(r.Began).Round(time.Second), r.Broker, r.AuthURL, r.LDAP, r.Users, r.Dir)
+			fmt.Fprintf(out, "process    %d, for %v\nbroker     %s\nkeystone   %s\ndirectory  %s, %d users\ncontrol    %s\nfiles      %s\n", r.PID,
+				time.Since(r.Began).Round(time.Second), r.Broker, r.AuthURL, r.LDAP, r.Users, r.Control, r.Dir)
 			printPools(cmd, pools)
 			return nil
 		},

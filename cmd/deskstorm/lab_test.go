@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,6 +72,11 @@ func TestLab(t *testing.T) {
 	environment, err := os.ReadFile(filepath.Join(dir, "environment"))
 	require.NoError(t, err)
 	require.Contains(t, string(environment), "export DESKSTORM_BROKER='"+told.Broker+"'")
+	require.Contains(t, string(environment), "export DESKSTORM_LAB='"+told.Control+"'")
+	response, err := http.Get(told.Control + "/v1/state")
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusOK, response.StatusCode)
 
 	_, stderr, code = run(t, deskstorm(t, "lab", "down", "--dir", dir))
 	require.Zero(t, code, stderr)
@@ -81,6 +87,35 @@ func TestLab(t *testing.T) {
 	require.Contains(t, stdout, "no lab runs")
 	_, code = status()
 	require.Equal(t, 1, code)
+}
+
+// TestLabSplits: with few open files allowed, further processes have the desktops, and end with the lab however it ends.
+func TestLabSplits(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "lab")
+	lab := deskstorm(t, "lab", "up", "--sim", "--desktops", "40", "--dir", dir)
+	lab.Args = append([]string{"sh", "-c", `ulimit -n 300; exec "$0" "$@"`, lab.Path}, lab.Args[1:]...)
+	lab.Path = "/bin/sh"
+	var out strings.Builder
+	lab.Stdout, lab.Stderr = &out, &out
+	require.NoError(t, lab.Start())
+	require.Eventually(t, func() bool {
+		stdout, _, code := run(t, deskstorm(t, "lab", "status", "--json", "--dir", dir))
+		return code == 0 && strings.Contains(stdout, `"ready": 36`) && strings.Contains(stdout, `"ready": 4`)
+	}, time.Minute, 200*time.Millisecond)
+	screens := children(t, lab.Process.Pid)
+	require.Len(t, screens, 2)
+	require.NoError(t, lab.Process.Kill())
+	require.Error(t, lab.Wait())
+	for _, pid := range screens {
+		require.Eventually(t, func() bool { return !runs(pid) }, 10*time.Second, 10*time.Millisecond)
+	}
+}
+
+// runs tells whether a process runs: one that nobody reaps is a zombie.
+func runs(pid string) bool {
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
 func TestBrokerCommand(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/deskstorm/deskstorm/lab/sim/glance"
 	"github.com/deskstorm/deskstorm/lab/sim/keystone"
+	"github.com/deskstorm/deskstorm/lab/sim/lease"
 	"github.com/deskstorm/deskstorm/lab/sim/neutron"
 	"github.com/deskstorm/deskstorm/lab/sim/nova"
 	"github.com/deskstorm/deskstorm/lab/sim/placement"
@@ -81,6 +82,8 @@ type Config struct {
 	Networks []Network // likewise; so are flavors'
 	Servers  []ServerSeed
 	Quota    Quota // of every project; 0 is no limit
+	// Lease are the times of DHCP leases: Neutron's, a day, if zero.
+	Lease lease.Times
 
 	// Boot is how long a server takes to boot, asked once a boot: 200 ms if nil. The random numbers are the same in every run with
 	// the same Seed; servers that boot side by side may take them in another order.

@@ -16,5 +16,8 @@
 //
 // The lab's switches break it on purpose: Inject makes API calls fail, wait or hang by rule, NeverBuild loses the messages to
 // build servers, KillDesktop ends a SPICE server behind Nova's back, RefuseConsoles, ExpireTokens, SetTokenLifetime. Requests
-// counts what was asked of it, so that tests can see what a program costs and whether it leaks servers.
+// counts what was asked of it, so that tests can see what a program costs and whether it leaks servers. Package lab/control has
+// these switches over HTTP.
+//
+// Running servers have DHCP leases with Neutron's times, see package lease.
 package sim

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Fault is what goes wrong with requests to the APIs, and with which. It needs at least one of Status, Delay and Hang.
+// Fault is what goes wrong with requests to the APIs, and with which. It needs at least one of Status, Cut, Delay and Hang.
 type Fault struct {
 	Service string // "keystone", "nova", "placement", "glance" or "neutron"; empty: all
 	Method  string // empty: all
@@ -23,6 +23,7 @@ type Fault struct {
 	Delay      time.Duration // before the answer
 	Hang       bool          // no answer until undo, or until the client gives up; then the request goes on
 	Status     int           // answer this, 400 to 599, in the service's own form, instead of doing it; 0: do it
+	Cut        bool          // cut the connection instead of an answer
 	RetryAfter time.Duration // with Status: the header Retry-After, in whole seconds
 
 	Skip        int     // so many requests first are left alone
@@ -34,8 +35,8 @@ func (f Fault) check() error {
 	switch _, err := path.Match(f.Path, ""); {
 	case err != nil:
 		return fmt.Errorf("its path %q: %w", f.Path, err)
-	case f.Status == 0 && f.Delay <= 0 && !f.Hang:
-		return errors.New("it has no status, no delay, and does not hang")
+	case f.Status == 0 && !f.Cut && f.Delay <= 0 && !f.Hang:
+		return errors.New("it has no status, no delay, and neither cuts nor hangs")
 	case f.Status != 0 && (f.Status < 400 || f.Status > 599):
 		return fmt.Errorf("status %d is no error, 400 to 599", f.Status)
 	case f.Probability < 0 || f.Probability > 1 || f.Skip < 0 || f.Times < 0 || f.Delay < 0 || f.RetryAfter < 0:
@@ -120,6 +121,9 @@ func (f *faults) apply(service string, w http.ResponseWriter, r *http.Request) (
 			f.wait(r, a.undone, t.C)
 			t.Stop()
 		}
+		if a.Cut {
+			panic(http.ErrAbortHandler) // net/http's way to cut a connection
+		}
 		if status == 0 && a.Status != 0 {
 			status = a.Status
 			if a.RetryAfter > 0 {
@@ -139,7 +143,7 @@ func (f *faults) wait(r *http.Request, undone <-chan struct{}, timer <-chan time
 	case <-undone:
 	case <-timer:
 	case <-r.Context().Done():
-		panic(http.ErrAbortHandler) // net/http's way to cut a connection
+		panic(http.ErrAbortHandler)
 	case <-f.ended:
 		panic(http.ErrAbortHandler)
 	}

@@ -55,16 +55,17 @@ func (p Physics) work() physics.Profile {
 }
 
 // startHardware starts the hardware, and has Nova use it.
-func (l *Lab) startHardware(n *nova.Config) error {
+func (l *Lab) startHardware(n *nova.Config, screens Desktops) error {
 	p := *l.config.Physics
 	p.Speed = cmp.Or(p.Speed, 1)
 	hosts := map[string]physics.Host{}
 	for _, h := range l.config.Hosts {
 		hosts[h.Name] = p.host(h)
 	}
+	slow, _ := screens.(slowScreens)
 	var err error
 	l.Hardware, err = hardware.Start(hardware.Config{
-		Hosts: hosts, Work: p.work(), Speed: p.Speed, Seed: l.config.Seed, Cloud: shortage{l, n.Desktops},
+		Hosts: hosts, Work: p.work(), Speed: p.Speed, Seed: l.config.Seed, Cloud: shortage{l, n.Desktops, slow},
 	})
 	if err != nil {
 		return err
@@ -138,6 +139,12 @@ func (r runOn) Kill(serverID string) bool {
 type shortage struct {
 	lab      *Lab
 	desktops Desktops
+	screens  slowScreens // nil: desktops are no screens
+}
+
+// slowScreens are desktops that answer a key as late as they are told.
+type slowScreens interface {
+	SetGuestLatency(serverID string, latency time.Duration) bool
 }
 
 func (s shortage) Killed(serverID string)  { s.desktops.Kill(serverID) }
@@ -161,9 +168,7 @@ func (s shortage) HostUp(host string, serverIDs []string) {
 
 // Reply slows a screen down, where desktops are screens.
 func (s shortage) Reply(serverID string, latency time.Duration) {
-	if slow, ok := s.desktops.(interface {
-		SetGuestLatency(serverID string, latency time.Duration) bool
-	}); ok {
-		slow.SetGuestLatency(serverID, latency)
+	if s.screens != nil {
+		s.screens.SetGuestLatency(serverID, latency)
 	}
 }

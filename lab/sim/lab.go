@@ -14,6 +14,7 @@ import (
 	"github.com/deskstorm/deskstorm/lab/sim/glance"
 	"github.com/deskstorm/deskstorm/lab/sim/hardware"
 	"github.com/deskstorm/deskstorm/lab/sim/keystone"
+	"github.com/deskstorm/deskstorm/lab/sim/lease"
 	"github.com/deskstorm/deskstorm/lab/sim/neutron"
 	"github.com/deskstorm/deskstorm/lab/sim/notify"
 	"github.com/deskstorm/deskstorm/lab/sim/nova"
@@ -31,6 +32,7 @@ type Lab struct {
 	Placement *placement.Placement
 	Glance    *glance.Glance
 	Neutron   *neutron.Neutron
+	DHCP      *lease.Table // of the servers' ports
 	// Notifications go to Config.NotificationURL; nil without one.
 	Notifications *notify.Publisher
 
@@ -140,6 +142,13 @@ func (l *Lab) makeServices(base string) (err error) {
 	if err != nil {
 		return err
 	}
+	times, err := c.Lease.WithDefaults()
+	if err != nil {
+		return err
+	}
+	if l.DHCP, err = lease.New(times, c.Now); err != nil {
+		return err
+	}
 	desktops := c.Desktops
 	if desktops == nil {
 		l.screens = NewScreens(c.Screen)
@@ -152,12 +161,12 @@ func (l *Lab) makeServices(base string) (err error) {
 	nc := nova.Config{
 		URL: base + "/compute", Tokens: tokens, Identity: l.AuthURL,
 		Notifier: unversioned, Versioned: versioned,
-		Placement: l.Placement, Neutron: l.Neutron, Glance: l.Glance, Desktops: desktops,
+		Placement: l.Placement, Neutron: l.Neutron, Glance: l.Glance, Desktops: leasing{desktops, l.DHCP},
 		Hosts: hosts, Flavors: c.Flavors, Quota: c.Quota, Boot: c.Boot, Seed: c.Seed, BootsPerHost: c.BootsPerHost,
 		SpiceDirect: c.SpiceDirect, MetadataFilter: c.MetadataFilter, Now: c.Now,
 	}
 	if c.Physics != nil {
-		if err := l.startHardware(&nc); err != nil {
+		if err := l.startHardware(&nc, desktops); err != nil {
 			return err
 		}
 	}
@@ -187,6 +196,7 @@ func (l *Lab) addServers() error {
 	if err := l.Nova.Add(seeds); err != nil {
 		return err
 	}
+	l.leaseEarlier()
 	return l.resumeServers()
 }
 

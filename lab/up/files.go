@@ -37,5 +37,5 @@ func seeds(n int) []sim.ServerSeed {
 
 // Environment is where the cloud is, as NAME=VALUE, for scripts of package scenarios and for OpenStack's own tools.
 func (c *Cloud) Environment() []string {
-	return folder.Environment(c.Dir, c.Broker, sim.AdminCloud, sim.UsersDomain)
+	return append(folder.Environment(c.Dir, c.Broker, sim.AdminCloud, sim.UsersDomain), "DESKSTORM_LAB="+c.Control)
 }

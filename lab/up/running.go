@@ -24,6 +24,7 @@ type Running struct {
 	Broker  string    `json:"broker"`
 	AuthURL string    `json:"auth_url"`
 	LDAP    string    `json:"ldap"`
+	Control string    `json:"control"` // the lab's own switches and state, see package control
 	Users   int       `json:"users"`
 }
 
@@ -110,7 +111,7 @@ func lock(dir string, how int) (*os.File, error) {
 // Tell writes into a claimed folder that the cloud runs.
 func (c *Cloud) Tell() error {
 	text, err := json.MarshalIndent(Running{PID: os.Getpid(), Began: time.Now().UTC(), Dir: c.Dir, Broker: c.Broker,
-		AuthURL: c.Sim.AuthURL, LDAP: c.Directory.URL, Users: len(c.Users)}, "", "  ")
+		AuthURL: c.Sim.AuthURL, LDAP: c.Directory.URL, Control: c.Control, Users: len(c.Users)}, "", "  ")
 	if err == nil {
 		err = os.WriteFile(c.path(runningFile), append(text, '\n'), 0o600)
 	}

@@ -1,6 +1,8 @@
 // Package up brings a simulated desktop cloud up whole: a directory with a call centre's people, an OpenStack (lab/sim) and
 // a broker in front of both, with the files that point clients at them.
 //
+// Faults are injected over HTTP, at Control, and the lease files of the desktops' DHCP are in the folder dhcp.
+//
 // The broker is the real one, from its configuration file on: it does not know that its cloud is simulated.
 package up
 
@@ -36,6 +38,10 @@ type Options struct {
 	// never do.
 	Speed float64
 
+	// ScreenCommand runs this program so that it calls farm.Serve; then simulated desktops are in further processes where this one
+	// may not hold descriptors enough. Nil: they are all here.
+	ScreenCommand []string
+
 	// What broker.yaml.tmpl says of the broker; 0: its usual value.
 	Lease            time.Duration // of a session; 1 minute
 	Wait             time.Duration // of a login for a desktop; 1 minute
@@ -54,6 +60,7 @@ type User = folder.User
 type Cloud struct {
 	Dir       string // of the files
 	Broker    string // its URL
+	Control   string // the URL of the lab's own switches and state, see package control
 	Sim       *sim.Lab
 	Directory *directory.Server
 	Users     []User
@@ -87,6 +94,10 @@ func (c *Cloud) start(ctx context.Context, o Options) error {
 	if err := c.startSim(ctx, o); err != nil {
 		return err
 	}
+	if err := c.startControl(ctx, o); err != nil {
+		return err
+	}
+	c.startLeases(o.Log)
 	file, err := c.writeFiles(people, o)
 	if err != nil {
 		return fmt.Errorf("writing the cloud's files: %w", err)
@@ -127,6 +138,11 @@ func (c *Cloud) startSim(ctx context.Context, o Options) error {
 		sc.Desktops = sim.NewGuests(qemu.Config{Accelerator: accelerator})
 	}
 	var err error
+	if !o.QEMU && len(o.ScreenCommand) > 0 {
+		if sc.Desktops, err = c.split(o); err != nil {
+			return err
+		}
+	}
 	if c.Sim, err = sim.Start(ctx, sc); err != nil {
 		return err
 	}

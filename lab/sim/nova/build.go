@@ -2,6 +2,7 @@ package nova
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -30,6 +31,9 @@ func (n *Nova) begin(s *server, do job) (finished <-chan struct{}) {
 		err := ctx.Err()
 		if err == nil {
 			err = do(ctx, s)
+		}
+		if errors.Is(err, errLost) {
+			return
 		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -73,6 +77,12 @@ func (n *Nova) build(a *instanceAction) job {
 					return n.bury(s, a, err)
 				}
 				break
+			}
+			n.mu.Lock()
+			lost := n.loses(h)
+			n.mu.Unlock()
+			if lost {
+				return errLost
 			}
 			failure = n.onHost(h, a, "compute__do_build_and_run_instance", func(ctx context.Context, s *server) error {
 				return n.buildOn(ctx, s, h)

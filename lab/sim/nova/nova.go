@@ -112,6 +112,7 @@ type Nova struct {
 	migrations   []*migration // oldest first
 	migrationIDs int
 	lost         int // how many of the next servers are never built; -1: all
+	losses       []*loss
 	refusals     []*refusal
 	consoles     consoleTokens
 }

@@ -1,0 +1,104 @@
+package control
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/deskstorm/deskstorm/lab/sim"
+)
+
+// fault is what can be injected; its fields are the parameters.
+type fault interface {
+	// inject begins the fault. What it has told the attempt to undo is undone if it fails.
+	inject(a *attempt) error
+}
+
+// attempt is what a fault has while it is injected: the cloud, and a place to say what it holds, hits and how it is undone.
+type attempt struct {
+	Config
+	control *Control
+	fault   *active
+}
+
+// hold keeps other faults from a thing, until the end of this one; the error says who holds it.
+func (a *attempt) hold(kind, id string) error {
+	a.control.mu.Lock()
+	defer a.control.mu.Unlock()
+	key := kind + " " + id
+	if by := a.control.held[key]; by != "" && by != a.fault.id {
+		return &refusal{http.StatusConflict, "conflict", fmt.Sprintf("The fault %s holds the %s %s: undo it first.", by, kind, id)}
+	}
+	a.control.held[key] = a.fault.id
+	return nil
+}
+
+// free tells whether no other fault holds a thing.
+func (a *attempt) free(kind, id string) bool {
+	a.control.mu.Lock()
+	defer a.control.mu.Unlock()
+	by := a.control.held[kind+" "+id]
+	return by == "" || by == a.fault.id
+}
+
+// hits says what the fault hits, as its targets are shown.
+func (a *attempt) hits(target string) { a.fault.targets = append(a.fault.targets, target) }
+
+// undo says how something is undone. It is called until it returns no error.
+func (a *attempt) undo(undo func() error) { a.fault.undo = append(a.fault.undo, undo) }
+
+// undoes is undo for what cannot fail.
+func (a *attempt) undoes(undo func()) {
+	a.undo(func() error {
+		undo()
+		return nil
+	})
+}
+
+// The kinds of things that faults hold.
+const (
+	wholeHost = "host"
+	guest     = "desktop" // a guest, with its SPICE server
+	itsLease  = "lease of desktop"
+	itsPort   = "port of desktop"
+	wholeLDAP = "directory's"
+)
+
+// kill ends desktops, and boots them again, side by side, when that is undone. Those that were there from the start and have no
+// desktop yet end only as far as others see them: by their leases.
+func (a *attempt) kill(servers []sim.Server) (revive func()) {
+	var revivals []func()
+	for _, s := range servers {
+		if s.Console == nil {
+			a.Sim.DHCP.Stopped(s.ID)
+			revivals = append(revivals, func() { a.Sim.DHCP.Started(s.ID) })
+			continue
+		}
+		// One whose desktop has ended meanwhile is as it should be.
+		if undo, err := a.Sim.KillDesktop(s.ID); err == nil {
+			revivals = append(revivals, undo)
+		}
+	}
+	return sync.OnceFunc(func() {
+		var booting sync.WaitGroup
+		for _, revive := range revivals {
+			booting.Go(revive)
+		}
+		booting.Wait()
+	})
+}
+
+// cut cuts the ports of desktops from the network until it is undone.
+func (a *attempt) cut(servers []sim.Server) error {
+	for _, s := range servers {
+		if err := a.Sim.Neutron.SetDead(s.ID, true); err != nil {
+			return &refusal{http.StatusUnprocessableEntity, "target", err.Error()}
+		}
+		a.Sim.DHCP.SetCut(s.ID, true)
+		a.undoes(func() {
+			_ = a.Sim.Neutron.SetDead(s.ID, false) // fails if the server is gone with its ports
+			a.Sim.DHCP.SetCut(s.ID, false)
+		})
+	}
+	return nil
+}
