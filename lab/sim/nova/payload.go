@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"errors"
 	"strings"
 	"time"
 )
@@ -81,13 +82,11 @@ func flavorPayload(f *Flavor) map[string]any {
 }
 
 func exceptionPayload(err error) map[string]any {
-	exception, module := "NovaException", "nova.compute.manager"
-	if _, ok := err.(noHost); ok {
-		exception, module = "NoValidHost", "nova.scheduler.manager"
-	}
+	e := exception{"NovaException", err.Error()}
+	errors.As(err, &e)
 	return versioned("ExceptionPayload", "1.1", map[string]any{
-		"module_name": module, "function_name": "_lab", "exception": exception, "exception_message": err.Error(),
-		"traceback": "Traceback (most recent call last):\nnova.exception." + exception + ": " + err.Error() + "\n",
+		"module_name": "nova.exception", "function_name": "unknown", "exception": e.name, "exception_message": e.message,
+		"traceback": traceback(err),
 	})
 }
 
@@ -103,6 +102,13 @@ func (n *Nova) requestSpec(s *server) map[string]any {
 		"instance_group": nil, "image": nil, "numa_topology": nil, "pci_requests": nil, "num_instances": 1, "requested_destination": nil,
 		"retry": nil, "scheduler_hints": map[string]any{}, "security_groups": []string{"default"},
 	})
+}
+
+// traceback is where Nova has a longer one.
+func traceback(err error) string {
+	e := exception{"NovaException", err.Error()}
+	errors.As(err, &e)
+	return "Traceback (most recent call last):\nnova.exception." + e.name + ": " + e.message + "\n"
 }
 
 func isoOrNull(t time.Time) any {

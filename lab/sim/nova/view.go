@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"regexp"
 	"strconv"
 	"strings"
@@ -158,7 +159,7 @@ func (n *Nova) view(c *call, s *server) *serverView {
 		if s.fault != nil {
 			v.Fault = &faultView{Code: s.fault.code, Created: isoTime(s.fault.at), Message: s.fault.message}
 			if c.caller.Admin() {
-				v.Fault.Details = "Traceback (most recent call last):\nnova.exception.NovaException: " + s.fault.message + "\n"
+				v.Fault.Details = traceback(errors.New(s.fault.message))
 			}
 		}
 	case "ACTIVE", "BUILD", "REBUILD", "MIGRATING":
