@@ -14,7 +14,7 @@
 //   - Policies are two roles, administrator and member. Quotas are a project's, not a user's, and a project need not exist.
 //   - A live migration takes as long as a boot, its server's desktop stays where it listens, and it cannot be forced to its end.
 //     After an evacuation the room at the old host is held by the migration instead of the server.
-//   - A pause changes only the state. A console of a server that does not run is refused with 409.
+//   - A pause changes only the state. A console of a server that does not run is 500, as where libvirt has it.
 //   - Deleted servers are remembered for a day, 32 actions of a server, and 10,000 migrations. Tracebacks are one line.
 //   - Notifications of aggregates, flavors, quotas and key pairs, compute.instance.exists and the scheduler's own are not sent.
 package nova
