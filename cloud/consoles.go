@@ -12,6 +12,7 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/remoteconsoles"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 )
 
 // directMicroversion brought spice-direct, and tls_port in what a console's token stands for (Nova 2025.1).
@@ -56,7 +57,7 @@ func (c *Cloud) console(ctx context.Context, id string, kind remoteconsoles.Cons
 			Type:     kind,
 		}).Extract()
 		if err != nil {
-			return notOffered(err, kind)
+			return c.notRunning(ctx, server, notOffered(err, kind))
 		}
 		if console == nil {
 			return errors.New("the cloud's answer holds no console")
@@ -104,6 +105,19 @@ func notOffered(err error, kind remoteconsoles.ConsoleType) error {
 		return fmt.Errorf("%w: %s consoles are not enabled in its Nova, or not for this hypervisor", ErrNotOffered, kind)
 	}
 	return err
+}
+
+// notRunning tells a server that does not run from a broken Nova: libvirt has no port of such a guest, which Nova answers with 500
+// (ValueError, seen in Zed).
+func (c *Cloud) notRunning(ctx context.Context, id string, err error) error {
+	if !gophercloud.ResponseCodeIs(err, http.StatusInternalServerError) {
+		return err
+	}
+	server, unknown := servers.Get(ctx, c.compute, id).Extract()
+	if unknown != nil || server.Status == "ACTIVE" {
+		return err
+	}
+	return fmt.Errorf("%w: it is %s, and has no console", ErrConflict, server.Status)
 }
 
 // consoleToken finds the token in a console's address: ?token=... or, as newer proxies want it, inside of ?path=%3Ftoken%3D...
