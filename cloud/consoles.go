@@ -12,6 +12,7 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/remoteconsoles"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 )
 
 // directMicroversion brought spice-direct, and tls_port in what a console's token stands for (Nova 2025.1).
@@ -56,7 +57,7 @@ func (c *Cloud) console(ctx context.Context, id string, kind remoteconsoles.Cons
 			Type:     kind,
 		}).Extract()
 		if err != nil {
-			return notOffered(err, kind)
+			return c.notRunning(ctx, server, notOffered(err, kind))
 		}
 		if console == nil {
 			return errors.New("the cloud's answer holds no console")
@@ -65,7 +66,7 @@ func (c *Cloud) console(ctx context.Context, id string, kind remoteconsoles.Cons
 		return err
 	})
 	if err != nil {
-		return ConsoleAddress{}, c.notRunning(ctx, id, err)
+		return ConsoleAddress{}, err
 	}
 	var answer struct {
 		Console struct {
@@ -95,22 +96,6 @@ func (c *Cloud) console(ctx context.Context, id string, kind remoteconsoles.Cons
 	return ConsoleAddress{Host: at.Host, Port: int(at.Port), TLSPort: int(at.TLSPort), ServerID: id}, nil
 }
 
-// notRunning tells a server that does not run from a fault of Nova's. Nova refuses consoles with 409 only before a server has a
-// host; later its libvirt driver fails, with 500, because the domain has no port (Zed: ValueError).
-func (c *Cloud) notRunning(ctx context.Context, id string, refusal error) error {
-	var e *Error
-	if !errors.As(refusal, &e) || e.Status != http.StatusInternalServerError {
-		return refusal
-	}
-	s, err := c.Server(ctx, id)
-	if err != nil || s.Status == "ACTIVE" {
-		return refusal
-	}
-	stopped := *e
-	stopped.Err, stopped.Message = ErrConflict, "the server is "+s.Status+", and Nova says: "+e.Message
-	return &stopped
-}
-
 // notOffered tells a console that a cloud does not have from other bad requests: Nova answers 400 "Unavailable console type
 // spice-direct" when it is disabled, and when the hypervisor has another kind.
 func notOffered(err error, kind remoteconsoles.ConsoleType) error {
@@ -120,6 +105,19 @@ func notOffered(err error, kind remoteconsoles.ConsoleType) error {
 		return fmt.Errorf("%w: %s consoles are not enabled in its Nova, or not for this hypervisor", ErrNotOffered, kind)
 	}
 	return err
+}
+
+// notRunning tells a server that does not run from a broken Nova: libvirt has no port of such a guest, which Nova answers with 500
+// (ValueError, seen in Zed).
+func (c *Cloud) notRunning(ctx context.Context, id string, err error) error {
+	if !gophercloud.ResponseCodeIs(err, http.StatusInternalServerError) {
+		return err
+	}
+	server, unknown := servers.Get(ctx, c.compute, id).Extract()
+	if unknown != nil || server.Status == "ACTIVE" {
+		return err
+	}
+	return fmt.Errorf("%w: it is %s, and has no console", ErrConflict, server.Status)
 }
 
 // consoleToken finds the token in a console's address: ?token=... or, as newer proxies want it, inside of ?path=%3Ftoken%3D...

@@ -16,12 +16,14 @@ func TestConsoles(t *testing.T) {
 	const plain, inPath = `http://127.0.0.1:6082/spice_auto.html?token=5f2a7c1e-console-token%2B%2F%3D`,
 		`http://127.0.0.1:6082/spice_auto.html?path=%3Ftoken%3D5f2a7c1e-console-token%252B%252F%253D`
 	unavailable := answer(400, `{"badRequest": {"code": 400, "message": "Unavailable console type spice-direct."}}`)
+	broken := answer(500, `{"computeFault": {"code": 500, "message": "Unexpected API Error.\n<class 'ValueError'>"}}`)
 	tests := []struct {
 		name     string
 		direct   bool
 		highest  string
 		url      string
 		asking   http.HandlerFunc // instead of the URL
+		status   string           // the server's
 		resolved http.HandlerFunc
 		want     cloud.ConsoleAddress
 		requests int
@@ -42,6 +44,8 @@ func TestConsoles(t *testing.T) {
 		{name: "hypervisor has none", highest: "2.93", asking: answer(501, `{"notImplemented": {"message": "Unable to get console, functionality not implemented"}}`), requests: 1, is: cloud.ErrNotOffered},
 		{name: "other bad request", highest: "2.93", asking: answer(400, `{"badRequest": {"message": "Invalid input"}}`), requests: 1, says: "400 Invalid input"},
 		{name: "not running", highest: "2.93", asking: answer(409, `{"conflictingRequest": {"message": "Instance s1 is not ready"}}`), requests: 1, is: cloud.ErrConflict},
+		{name: "shut off", highest: "2.93", asking: broken, status: "SHUTOFF", requests: 2, is: cloud.ErrConflict, says: "it is SHUTOFF"},
+		{name: "broken", highest: "2.93", asking: broken, status: "ACTIVE", requests: 2, says: "500 Unexpected API Error."},
 		{name: "gone", highest: "2.93", asking: answer(404, `{"itemNotFound": {"message": "Instance s1 could not be found."}}`), requests: 1, is: cloud.ErrNotFound},
 		{name: "not for users", highest: "2.93", url: plain, resolved: answer(403, `{"forbidden": {"message": "Policy doesn't allow os_compute_api:os-console-auth-tokens to be performed."}}`), requests: 2, is: cloud.ErrForbidden},
 		{name: "token quoted", highest: "2.93", url: plain, resolved: answer(404, `{"itemNotFound": {"message": "Token 5f2a7c1e-console-token+/= and 5f2a7c1e-console-token%2B%2F%3D not found"}}`), requests: 2, is: cloud.ErrNotFound, says: "Token [hidden] and [hidden] not found"},
@@ -76,6 +80,7 @@ func TestConsoles(t *testing.T) {
 				}
 				test.resolved(w, r)
 			})
+			o.mux.HandleFunc("GET /compute/v2.1/servers/s1", answer(200, `{"server": {"id": "s1", "status": "`+test.status+`"}}`))
 			config := o.config(t)
 			config.RetryFor = -1
 			c := o.connectWith(t, config)

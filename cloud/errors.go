@@ -111,7 +111,7 @@ func failure(ctx context.Context, op, resource string, err error, secrets []stri
 		e.Message = hide("no answer: " + onWay.Err.Error())
 	default:
 		e.Message = hide(err.Error())
-		for _, kind := range []error{ErrNotFound, ErrAmbiguous, ErrUnauthorized, ErrNotOffered} {
+		for _, kind := range []error{ErrNotFound, ErrAmbiguous, ErrUnauthorized, ErrNotOffered, ErrConflict} {
 			if errors.Is(err, kind) {
 				e.Err = kind
 			}

@@ -2,7 +2,10 @@ package contract_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/lab/contract"
+	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq/rabbitmqtest"
 	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/lab/sim/directory"
@@ -23,7 +27,13 @@ func TestSimNotifies(t *testing.T) { runSim(t, rabbitmqtest.StartT(t).URL) }
 
 func runSim(t *testing.T, bus string) {
 	t.Helper()
+	files, authority := qemutest.TLSFiles(t)
+	certificate, err := tls.LoadX509KeyPair(filepath.Join(files.Dir, "server-cert.pem"), filepath.Join(files.Dir, "server-key.pem"))
+	require.NoError(t, err)
+	authorities := x509.NewCertPool()
+	require.True(t, authorities.AppendCertsFromPEM(authority))
 	people := directory.Callcenter(20)
+	people.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	d, err := directory.Start(people)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
@@ -48,7 +58,8 @@ func runSim(t *testing.T, bus string) {
 			},
 			Directory: &contract.Directory{
 				URL: d.URL, BaseDN: people.BaseDN, ServiceDN: people.ServiceDN, ServicePassword: people.ServicePassword,
-				Lock: func(locked bool) error { return d.Lock("agent0002", locked) }, LockUser: person("agent0002"),
+				StartTLS: &tls.Config{RootCAs: authorities, ServerName: "localhost"},
+				Lock:     func(locked bool) error { return d.Lock("agent0002", locked) }, LockUser: person("agent0002"),
 			},
 		},
 	})

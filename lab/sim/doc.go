@@ -10,7 +10,8 @@
 // The zero Config is a small cloud that works: the flavor "desktop.small", the image "desktop", the network "desktops", four
 // hosts, the user admin with password admin. Each service is a package of its own below this one, an http.Handler with its own
 // state, and can be used alone; their documentation says what is simpler than in OpenStack. What the lab answers is what the
-// real services of release Zed answer, so that a program that works with the lab works with a cloud.
+// real services of release Zed answer, so that a program that works with the lab works with a cloud. With a NotificationURL the
+// services send oslo notifications to a RabbitMQ, as in a cloud that is watched.
 //
 // With Config.Physics the servers run on hardware that runs short (lab/sim/physics): boots share disks, memory runs out, hosts die.
 //

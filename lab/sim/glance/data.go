@@ -19,7 +19,7 @@ func (g *Glance) upload(c *call) {
 		c.fail(&refusal{http.StatusUnsupportedMediaType, "The request media type " + kind + " is not supported by this server.\n", ""})
 		return
 	}
-	begun := g.change(c, "upload_image", func(i *image) *refusal {
+	begun := g.change(c, noUploads, func(i *image) *refusal {
 		switch {
 		case i.status != queued:
 			return conflict("Image status transition from %s to saving is not allowed", i.status)
@@ -39,7 +39,7 @@ func (g *Glance) upload(c *call) {
 	g.tell("image.prepare", begun)
 	sum, hash, kept := md5.New(), sha512.New(), &head{}
 	n, err := io.Copy(io.MultiWriter(sum, hash, kept), c.Body)
-	done := g.change(c, "upload_image", func(i *image) *refusal {
+	done := g.change(c, noUploads, func(i *image) *refusal {
 		if err != nil {
 			i.status = queued
 			return nil

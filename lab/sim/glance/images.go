@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,14 +60,21 @@ func (g *Glance) show(c *call) {
 	}
 }
 
-// change replaces an image by what do makes of it, if the caller may.
-func (g *Glance) change(c *call, action string, do func(*image) *refusal) *image {
+// The words for who may not change an image, which Glance has for each way; the last two name it.
+const (
+	notOwner  = "You do not own this image"
+	noTags    = "Not allowed to update tags for image %s."
+	noUploads = "Not allowed to upload image data for image %s"
+)
+
+// change replaces an image by what do makes of it, if the caller may; no says that not.
+func (g *Glance) change(c *call, no string, do func(*image) *refusal) *image {
 	i := g.image(c)
 	if i == nil {
 		return nil
 	}
 	if !i.ownedBy(c.caller) {
-		c.fail(forbidden("You are not authorized to complete %s action.", action))
+		c.fail(&refusal{status: http.StatusForbidden, message: strings.Replace(no, "%s", i.id, 1)})
 		return nil
 	}
 	g.mu.Lock()
@@ -98,7 +106,7 @@ func (g *Glance) delete(c *call) {
 	case i == nil || !i.seenBy(c.caller):
 		r = &refusal{status: http.StatusNotFound, message: "Failed to find image " + id + " to delete"}
 	case !i.ownedBy(c.caller):
-		r = forbidden("You are not authorized to complete delete_image action.")
+		r = &refusal{status: http.StatusForbidden, message: notOwner}
 	case i.protected:
 		r = forbidden("Image %s is protected and cannot be deleted.", id)
 	default:
@@ -116,13 +124,13 @@ func (g *Glance) delete(c *call) {
 }
 
 func (g *Glance) addTag(c *call) {
-	if g.change(c, "modify_image", func(i *image) *refusal { return i.addTag(c.PathValue("tag")) }) != nil {
+	if g.change(c, noTags, func(i *image) *refusal { return i.addTag(c.PathValue("tag")) }) != nil {
 		c.w.WriteHeader(http.StatusNoContent)
 	}
 }
 
 func (g *Glance) removeTag(c *call) {
-	changed := g.change(c, "modify_image", func(i *image) *refusal {
+	changed := g.change(c, noTags, func(i *image) *refusal {
 		at := slices.Index(i.tags, c.PathValue("tag"))
 		if at < 0 {
 			return &refusal{status: http.StatusNotFound, message: "The resource could not be found."}

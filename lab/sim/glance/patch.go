@@ -33,7 +33,7 @@ func (g *Glance) patch(c *call) {
 		c.fail(badRequest("Request body must be a JSON array of operation objects."))
 		return
 	}
-	changed := g.change(c, "modify_image", func(i *image) *refusal {
+	changed := g.change(c, notOwner, func(i *image) *refusal {
 		for _, o := range operations {
 			if r := i.apply(c, o); r != nil {
 				return r

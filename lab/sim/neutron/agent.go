@@ -149,7 +149,7 @@ func (n *Neutron) updateAgent(c *call) {
 		return
 	}
 	description := ""
-	r := b.apply(map[string]setter{
+	r := b.apply(false, map[string]setter{
 		"admin_state_up": setBool(&shown.AdminUp),
 		"description": func(raw json.RawMessage) *refusal {
 			shown.Description = &description

@@ -173,6 +173,8 @@ func TestAnswers(t *testing.T) {
 		{"p", "POST /v2.0/networks", `{"network":{"name":1}}`, 400, `Invalid input for name. Reason: '1' is not a valid string.`, ""},
 		{"p", "POST /v2.0/networks", `{"net":{}}`, 400, `Unable to find 'network' in request body`, ""},
 		{"p", "POST /v2.0/networks", `[]`, 400, `Body contains invalid data`, ""},
+		{"p", "POST /v2.0/networks", `{"network":{"status":"x"}}`, 400, `Attribute 'status' not allowed in POST`, ""},
+		{"p", "PUT /v2.0/networks/OWN", `{"network":{"tenant_id":"x"}}`, 400, `Cannot update read-only attribute tenant_id`, ""},
 		{"p", "PUT /v2.0/networks/OWN", `{"network":{"id":"x"}}`, 400, `Cannot update read-only attribute id`, ""},
 		{"p", "PUT /v2.0/networks/OWN", `{"network":{"admin_state_up":"maybe"}}`, 400, `Invalid input for operation: 'maybe' cannot be converted to boolean.`, ""},
 		{"p", "PUT /v2.0/networks/OWN", `{"network":{"description":"d"}}`, 200, `"revision_number":1`, ""},
@@ -242,7 +244,7 @@ func TestAnswers(t *testing.T) {
 		{"admin", "DELETE /v2.0/quotas/q", "", 404, `Quota for tenant q could not be found.`, ""},
 		{"q", "GET /v2.0/quotas/q/default", "", 200, `"network":100`, ""},
 		{"admin", "GET /v2.0/network-ip-availabilities/OWN", "", 200, `"total_ips":255`, ""},
-		{"p", "GET /v2.0/network-ip-availabilities/OWN", "", 403, `PolicyNotAuthorized`, ""},
+		{"p", "GET /v2.0/network-ip-availabilities", "", 200, `{"network_ip_availabilities":[]}`, ""},
 		{"p", "GET /v2.0/extensions/quotas", "", 200, `"alias":"quotas"`, ""},
 		{"p", "GET /v2.0/extensions/odd", "", 404, `HTTPNotFound`, ""},
 	} {

@@ -116,22 +116,28 @@ func (b body) payload(key string) map[string]any {
 // setter gives a resource the value of an attribute.
 type setter func(raw json.RawMessage) *refusal
 
-// apply sets what a body has. Attributes that the setters do not know are refused: those that the resource has may not be changed.
-func (b body) apply(setters map[string]setter, known []attribute) *refusal {
-	var odd []string
+// apply sets what a body of a creation or an update has. Attributes that the setters do not know are refused: the resource has none
+// of this name, or it may not be set.
+func (b body) apply(creating bool, setters map[string]setter, known []attribute) *refusal {
+	var odd, fixed []string
 	for name := range b {
-		if setters[name] == nil && name != "tenant_id" && name != "project_id" {
+		switch {
+		case setters[name] != nil || creating && (name == "tenant_id" || name == "project_id"):
+		case slices.ContainsFunc(known, func(a attribute) bool { return a.name == name }):
+			fixed = append(fixed, name)
+		default:
 			odd = append(odd, name)
 		}
 	}
 	slices.Sort(odd)
-	for _, name := range odd {
-		if slices.ContainsFunc(known, func(a attribute) bool { return a.name == name }) {
-			return badRequest("HTTPBadRequest", "Cannot update read-only attribute %s", name)
-		}
-	}
-	if len(odd) > 0 {
+	slices.Sort(fixed)
+	switch {
+	case len(odd) > 0:
 		return badRequest("HTTPBadRequest", "Unrecognized attribute(s) '%s'", strings.Join(odd, ", "))
+	case len(fixed) > 0 && creating:
+		return badRequest("HTTPBadRequest", "Attribute '%s' not allowed in POST", fixed[0])
+	case len(fixed) > 0:
+		return badRequest("HTTPBadRequest", "Cannot update read-only attribute %s", fixed[0])
 	}
 	for _, name := range slices.Sorted(maps.Keys(b)) {
 		if set := setters[name]; set != nil {
@@ -164,7 +170,7 @@ func (b body) project(c *call) (string, *refusal) {
 		}
 	}
 	if project != c.caller.ProjectID && !c.caller.Admin() {
-		return "", notAuthorized("rule:create for another project")
+		return "", notAuthorized("rule:create for project " + project)
 	}
 	return project, nil
 }

@@ -107,7 +107,7 @@ func (n *Neutron) createNetwork(c *call) {
 	defer n.mu.Unlock()
 	o := n.newNetwork(uuid.NewString(), "", project)
 	if r == nil {
-		r = b.apply(o.setters(c), nil)
+		r = b.apply(true, o.setters(c), networkAttributes)
 	}
 	if r == nil {
 		r = n.checkQuota("network", project)
@@ -145,7 +145,7 @@ func (n *Neutron) updateNetwork(c *call) {
 	}
 	c.tell("network.update.start", b.withID("network", o.ID))
 	changed := *o
-	if r := b.apply(changed.setters(c), networkAttributes); r != nil {
+	if r := b.apply(false, changed.setters(c), networkAttributes); r != nil {
 		c.fail(r)
 		return
 	}

@@ -305,7 +305,7 @@ func (p *port) setters(c *call) map[string]setter {
 	admin := func(set setter) setter {
 		return func(raw json.RawMessage) *refusal {
 			if !c.caller.Admin() {
-				return notAuthorized("rule:create_port:binding:host_id")
+				return notAuthorized("(rule:create_port and rule:create_port:binding:host_id)")
 			}
 			return set(raw)
 		}
@@ -426,7 +426,7 @@ func (n *Neutron) makePort(c *call, b body) (*port, *refusal) {
 	want, r := b.wantedIPs()
 	for _, check := range []func() *refusal{
 		func() *refusal { return r },
-		func() *refusal { return b.apply(setters, nil) },
+		func() *refusal { return b.apply(true, setters, portAttributes) },
 		func() *refusal { return n.setMAC(p, b) },
 		func() *refusal { return n.checkQuota("port", project) },
 		func() *refusal { return n.addresses(p, o, want) },
@@ -467,7 +467,7 @@ func (n *Neutron) changePort(c *call, p *port, b body) *refusal {
 	if r != nil {
 		return r
 	}
-	if r := b.apply(changed.setters(c), portAttributes); r != nil {
+	if r := b.apply(false, changed.setters(c), portAttributes); r != nil {
 		return r
 	}
 	if r := n.setMAC(&changed, b); r != nil {

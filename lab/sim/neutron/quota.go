@@ -135,7 +135,7 @@ func (n *Neutron) updateQuota(c *call) {
 			return nil
 		}
 	}
-	if r := b.apply(setters, nil); r != nil {
+	if r := b.apply(false, setters, nil); r != nil {
 		c.fail(r)
 		return
 	}

@@ -263,7 +263,7 @@ func (n *Neutron) makeSubnet(c *call, b body) (*subnet, *refusal) {
 	for _, name := range []string{"network_id", "cidr", "ip_version"} {
 		setters[name] = func(json.RawMessage) *refusal { return nil } // above
 	}
-	if r := b.apply(setters, nil); r != nil {
+	if r := b.apply(true, setters, subnetAttributes); r != nil {
 		return nil, r
 	}
 	if r := s.setPools(b, true); r != nil {
@@ -298,7 +298,7 @@ func (n *Neutron) updateSubnet(c *call) {
 	}
 	c.tell("subnet.update.start", b.withID("subnet", s.ID))
 	changed := *s
-	r := b.apply(changed.setters(&changed.HostRoutes), subnetAttributes)
+	r := b.apply(false, changed.setters(&changed.HostRoutes), subnetAttributes)
 	if r == nil {
 		r = changed.setPools(b, false)
 	}

@@ -92,7 +92,12 @@ func (n *Nova) startServer(c *call) {
 	if s == nil || s.refusesLocked(c) || !s.placed(c) || !s.ready(c, "start", stopped) {
 		return
 	}
-	n.change(c, s, "start", poweringOn, "compute_start_instance", n.around("power_on", n.run))
+	n.change(c, s, "start", poweringOn, "compute_start_instance", n.around("power_on", func(ctx context.Context, s *server) error {
+		if err := n.run(ctx, s); err != nil {
+			return reverted{err}
+		}
+		return nil
+	}))
 	c.w.WriteHeader(http.StatusAccepted)
 }
 

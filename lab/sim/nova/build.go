@@ -3,7 +3,6 @@ package nova
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -39,11 +38,18 @@ func (n *Nova) begin(s *server, do job) (finished <-chan struct{}) {
 		defer n.mu.Unlock()
 		if err != nil && ctx.Err() == nil {
 			s.fault = n.faultOf(err)
-			n.enter(s, failed, "")
+			state := failed
+			if errors.As(err, new(reverted)) {
+				state = s.state
+			}
+			n.enter(s, state, "")
 		}
 	})
 	return done
 }
+
+// reverted is a failure that leaves a server as it was (reverts_task_state of nova/compute/manager.py).
+type reverted struct{ error }
 
 // onHost is a job that the nova-compute of a host does, which is an event of an action.
 func (n *Nova) onHost(h *host, a *instanceAction, event string, do job) job {
@@ -93,8 +99,8 @@ func (n *Nova) build(a *instanceAction) job {
 			n.giveUp(s, failure)
 			tried = append(tried, h)
 		}
-		retries := fmt.Errorf("Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for "+
-			"instance %s.", s.id) //nolint:staticcheck // Nova's words
+		retries := exception{"MaxRetriesExceeded", "Exceeded maximum number of retries. Exhausted all hosts available for retrying " +
+			"build failures for instance " + s.id + "."}
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.sayTaskError(s, "build_instances", retries)

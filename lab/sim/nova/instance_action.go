@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -99,7 +100,7 @@ func (e *actionEvent) view(c *call, project string) map[string]any {
 	if admin {
 		v["traceback"] = nil
 		if e.failure != "" {
-			v["traceback"] = "nova.exception.NovaException: " + e.failure + "\n"
+			v["traceback"] = traceback(errors.New(e.failure))
 		}
 	}
 	if c.atLeast(62) {

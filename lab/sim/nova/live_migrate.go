@@ -149,7 +149,7 @@ func (n *Nova) destination(ctx context.Context, s *server, m *migration, from, d
 	fromUp, destUp := n.up(from), dest != nil && n.up(dest)
 	n.mu.RUnlock()
 	unavailable := func(h *host) error {
-		return fmt.Errorf("Compute service of %s is unavailable at this time.", h.Name) //nolint:staticcheck // Nova's words
+		return exception{"ComputeServiceUnavailable", "Compute service of " + h.Name + " is unavailable at this time."}
 	}
 	if !fromUp {
 		return nil, unavailable(from)
@@ -157,7 +157,7 @@ func (n *Nova) destination(ctx context.Context, s *server, m *migration, from, d
 	if forced {
 		switch why := n.lacksMemory(s, dest); {
 		case dest == from:
-			return nil, fmt.Errorf("Unable to migrate instance (%s) to current host (%s).", s.id, dest.Name) //nolint:staticcheck // likewise
+			return nil, exception{"UnableToMigrateToSelf", "Unable to migrate instance (" + s.id + ") to current host (" + dest.Name + ")."}
 		case !destUp:
 			return nil, unavailable(dest)
 		case why != nil:
@@ -189,9 +189,9 @@ func (n *Nova) lacksMemory(s *server, dest *host) error {
 	memory := n.config.Placement.Inventories(dest.ID)[placement.MemoryMB]
 	used := n.config.Placement.Usage(dest.ID)[placement.MemoryMB] + memory.Reserved
 	if avail := float64(memory.Total)*memory.AllocationRatio - float64(used); avail <= float64(s.flavor.RAM) {
-		//nolint:staticcheck // Nova's words
-		return fmt.Errorf("Migration pre-check error: Unable to migrate %s to %s: Lack of memory(host:%.1f <= instance:%d)",
-			s.id, dest.Name, avail, s.flavor.RAM)
+		return exception{"MigrationPreCheckError", fmt.Sprintf(
+			"Migration pre-check error: Unable to migrate %s to %s: Lack of memory(host:%.1f <= instance:%d)",
+			s.id, dest.Name, avail, s.flavor.RAM)}
 	}
 	return nil
 }

@@ -1,12 +1,22 @@
-// Package nova is an embedded OpenStack Compute API v2.1 for tests: flavors, servers with their life, consoles, metadata, tags,
-// hypervisors, services, limits and instance actions, with microversions up to 2.93, the last of release Zed, or to 2.99, the
-// first with spice-direct. Servers are accepted at once, scheduled and built in the background: Placement decides whether a
-// host has room, Neutron gives them their ports, and the embedding program their desktops.
+// Package nova is an embedded OpenStack Compute API v2.1 for tests: flavors with their extra specs and access, servers with their
+// life, live migration and evacuation, consoles, metadata, tags, hypervisors, services that go down, aggregates and availability
+// zones, quotas, limits, instance actions and migrations, and oslo notifications of both forms. Microversions go up to 2.93, the last
+// of release Zed; or to 2.99, the first with spice-direct, whose answers nobody has compared with a real cloud. Servers are accepted
+// at once, scheduled and built in the background: Placement decides whether a host has room, Neutron gives them their ports, and the
+// embedding program their desktops.
 //
-// Where the answers' forms and the rules of the API matter to clients they are Nova's. It is simpler in this: no volumes, key
-// pairs, security groups, aggregates, server groups, resize, migration, pause, suspend, shelve, rescue and locks; one cell and
-// availability zone; deleted servers are forgotten (changes-since does not list them); a console of a server that does not run is
-// refused with 409; policies are two roles, administrator and member.
+// Where the answers' forms and the rules of the API matter to clients they are Nova's, as seen on a cloud of release Zed and in its
+// sources. It is simpler in this:
+//   - There are no volumes, key pairs, security groups, server groups, images made of servers, resize, cold migration, shelve, rescue
+//     and soft deletion; hosts and ports are those of the start; one cell.
+//   - The scheduler knows a host's zone, whether it is enabled and up, and its memory; scheduler hints are not looked at, nor are extra
+//     specs, and from 2.86 on they are not checked.
+//   - Policies are two roles, administrator and member. Quotas are a project's, not a user's, and a project need not exist.
+//   - A live migration takes as long as a boot, its server's desktop stays where it listens, and it cannot be forced to its end.
+//     After an evacuation the room at the old host is held by the migration instead of the server.
+//   - A pause changes only the state. A console of a server that does not run is 500, as where libvirt has it.
+//   - Deleted servers are remembered for a day, 32 actions of a server, and 10,000 migrations. Tracebacks are one line.
+//   - Notifications of aggregates, flavors, quotas and key pairs, compute.instance.exists and the scheduler's own are not sent.
 package nova
 
 import (

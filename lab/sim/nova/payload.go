@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"errors"
 	"strings"
 	"time"
 )
@@ -80,24 +81,16 @@ func flavorPayload(f *Flavor) map[string]any {
 	})
 }
 
-// exceptionOf is the class of what Nova would have raised, and where.
-func exceptionOf(err error) (class, module string) {
-	if _, ok := err.(noHost); ok {
-		return "NoValidHost", "nova.scheduler.manager"
-	}
-	return "NovaException", "nova.compute.manager"
-}
-
 func (n *Nova) faultOf(err error) *fault {
-	class, _ := exceptionOf(err)
-	return &fault{500, err.Error(), class, n.config.Now()}
+	return &fault{500, err.Error(), traceback(err), n.config.Now()}
 }
 
 func exceptionPayload(err error) map[string]any {
-	exception, module := exceptionOf(err)
+	e := exception{"NovaException", err.Error()}
+	errors.As(err, &e)
 	return versioned("ExceptionPayload", "1.1", map[string]any{
-		"module_name": module, "function_name": "_lab", "exception": exception, "exception_message": err.Error(),
-		"traceback": "Traceback (most recent call last):\nnova.exception." + exception + ": " + err.Error() + "\n",
+		"module_name": "nova.exception", "function_name": "unknown", "exception": e.name, "exception_message": e.message,
+		"traceback": traceback(err),
 	})
 }
 
@@ -113,6 +106,13 @@ func (n *Nova) requestSpec(s *server) map[string]any {
 		"instance_group": nil, "image": nil, "numa_topology": nil, "pci_requests": nil, "num_instances": 1, "requested_destination": nil,
 		"retry": nil, "scheduler_hints": map[string]any{}, "security_groups": []string{"default"},
 	})
+}
+
+// traceback is where Nova has a longer one.
+func traceback(err error) string {
+	e := exception{"NovaException", err.Error()}
+	errors.As(err, &e)
+	return "Traceback (most recent call last):\nnova.exception." + e.name + ": " + e.message + "\n"
 }
 
 func isoOrNull(t time.Time) any {

@@ -23,10 +23,12 @@ const (
 	maxBuildRetries = 3 // [scheduler] max_attempts
 )
 
-// noHost is the scheduler's refusal.
-type noHost string
+// exception is an error of Nova's own, by the name of its class and in its words.
+type exception struct{ name, message string }
 
-func (e noHost) Error() string { return string(e) }
+func (e exception) Error() string { return e.message }
+
+func noHost(message string) error { return exception{"NoValidHost", message} }
 
 // schedule claims room for a consumer at the best host that will do, none of those in except. Nova's scheduler asks Placement, whose
 // capacity counts, for hosts that are enabled and in the zone, filters out those that are down, and weighs the rest by memory.

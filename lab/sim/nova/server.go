@@ -88,10 +88,10 @@ type server struct {
 }
 
 type fault struct {
-	code      int
-	message   string
-	exception string // its class
-	at        time.Time
+	code    int
+	message string
+	details string // for administrators
+	at      time.Time
 }
 
 // status is what clients see (_STATE_MAP of nova/api/openstack/common.py).

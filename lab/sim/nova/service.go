@@ -2,6 +2,7 @@ package nova
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -89,7 +90,7 @@ func (n *Nova) ask(c *call, h *host) error {
 	ctx, cancel := context.WithTimeout(c.Context(), rpcTimeout)
 	defer cancel()
 	if n.reach(ctx, h) != nil {
-		return fmt.Errorf("<class 'oslo_messaging.exceptions.MessagingTimeout'>")
+		return errors.New("<class 'oslo_messaging.exceptions.MessagingTimeout'>")
 	}
 	return nil
 }

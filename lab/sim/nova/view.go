@@ -158,7 +158,7 @@ func (n *Nova) view(c *call, s *server) *serverView {
 		if s.fault != nil {
 			v.Fault = &faultView{Code: s.fault.code, Created: isoTime(s.fault.at), Message: s.fault.message}
 			if c.caller.Admin() {
-				v.Fault.Details = "Traceback (most recent call last):\nnova.exception." + s.fault.exception + ": " + s.fault.message + "\n"
+				v.Fault.Details = s.fault.details
 			}
 		}
 	case "ACTIVE", "BUILD", "REBUILD", "MIGRATING":

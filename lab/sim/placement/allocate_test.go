@@ -174,7 +174,7 @@ func TestProviders(t *testing.T) {
 	})
 }
 
-func TestCandidates(t *testing.T) {
+func TestAllocationCandidates(t *testing.T) {
 	p := hosts(t)
 	walk(t, p, []step{
 		{"PUT /resource_providers/HOSTA/traits", `{"resource_provider_generation":1,"traits":["HW_CPU_X86_AVX"]}`, "", 200, ``},
