@@ -24,7 +24,6 @@ type computeService struct {
 	forcedDown bool
 	silent     chan struct{} // closed when it reports again; nil: it does
 	silentAt   time.Time
-	changed    time.Time
 }
 
 // SetHostDown stops the nova-compute of a host, or starts it again. A stopped one reports nothing: its service is down after a
@@ -243,7 +242,7 @@ func (n *Nova) actOnService(c *call) {
 		return
 	}
 	do(&h.service)
-	n.serviceChanged(h)
+	n.sayService(h)
 	c.answer(http.StatusOK, map[string]any{"service": answer})
 }
 
@@ -306,7 +305,7 @@ func (n *Nova) updateServiceByID(c *call) {
 	if asked.Down != nil {
 		h.service.forcedDown = bool(*asked.Down)
 	}
-	n.serviceChanged(h)
+	n.sayService(h)
 	c.answer(http.StatusOK, map[string]any{"service": n.serviceView(c, h)})
 }
 
@@ -321,9 +320,4 @@ func (n *Nova) refusesUp(c *call, host string) bool {
 		}
 	}
 	return false
-}
-
-func (n *Nova) serviceChanged(h *host) {
-	h.service.changed = n.config.Now()
-	n.sayService(h)
 }
