@@ -79,10 +79,6 @@ func (p problem) Error() string { return p.message }
 
 func badRequest(message string) error { return problem{http.StatusBadRequest, message} }
 
-func invalidField(field, value, why string) error {
-	return badRequest("Invalid input for field/attribute " + field + ". Value: " + value + ". " + why)
-}
-
 func invalidQuery(name, value, why string) error {
 	return badRequest("Invalid input for query parameters " + name + ". Value: " + value + ". " + why)
 }

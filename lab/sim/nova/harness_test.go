@@ -45,7 +45,7 @@ func (people) Caller(token string) *service.Caller {
 	return nil
 }
 
-// desktops start at once where there is no gate, else when it is opened; some hosts' never do.
+// desktops start at once, unless they are told to fail.
 type desktops struct {
 	mu     sync.Mutex
 	failed error

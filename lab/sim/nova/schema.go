@@ -224,7 +224,7 @@ func text(least, most int) check {
 	}
 }
 
-// pattern is what a text must match.
+// matching is a text that matches a pattern.
 func matching(p string) check {
 	re := regexp.MustCompile(p)
 	return func(raw rawJSON) *flaw {

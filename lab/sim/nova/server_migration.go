@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// serverMigrationView is another form of a migration than that of os-migrations.
+// serverView is another form of a migration than that of os-migrations.
 func (m *migration) serverView(c *call) map[string]any {
 	const megabyte = 1 << 20
 	v := map[string]any{

@@ -20,7 +20,6 @@ type computeService struct {
 	forcedDown bool
 	silent     chan struct{} // closed when it reports again; nil: it does
 	silentAt   time.Time
-	changed    time.Time
 }
 
 // SetHostDown stops the nova-compute of a host, or starts it again. A stopped one reports nothing: its service is down after
@@ -319,8 +318,8 @@ func (n *Nova) refusesUp(c *call, host string) bool {
 	return false
 }
 
+// serviceChanged tells who schedules and who listens what an administrator did to a service.
 func (n *Nova) serviceChanged(h *host) {
-	h.service.changed = n.config.Now()
 	n.config.Placement.SetTrait(h.ID, "COMPUTE_STATUS_DISABLED", h.service.disabled)
 	n.sayService(h)
 }
