@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -31,7 +30,6 @@ const mapper = "epmd"
 const (
 	host         = "127.0.0.1"
 	portAttempts = 5
-	quitTimeout  = 5 * time.Second // it quits within a second, but for queues that it has to write
 	pollInterval = 50 * time.Millisecond
 )
 
@@ -107,18 +105,10 @@ func (s *Server) Kill() {
 	}
 }
 
-// Close ends the broker, by force if it does not quit within seconds, and removes its files. Later calls return what the
-// first one did.
+// Close ends the broker, by SIGKILL as nothing is to be kept, and removes its files. Later calls return what the first one did.
 func (s *Server) Close() error { return s.close() }
 
 func (s *Server) shutDown() error {
-	if s.process != nil {
-		_ = s.process.Process.Signal(syscall.SIGTERM) // fails only when it has ended
-		select {
-		case <-s.process.Done:
-		case <-time.After(quitTimeout):
-		}
-	}
 	s.Kill()
 	if err := os.RemoveAll(s.dir); err != nil {
 		return fmt.Errorf("closing RabbitMQ: %w", err)
