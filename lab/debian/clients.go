@@ -38,6 +38,12 @@ func (l *Lab) provider(ctx context.Context) (*gophercloud.ProviderClient, error)
 	return l.session, nil
 }
 
+func (l *Lab) forgetSession() {
+	l.sessionMu.Lock()
+	defer l.sessionMu.Unlock()
+	l.session = nil
+}
+
 type newClient func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error)
 
 func (l *Lab) client(ctx context.Context, of newClient) (*gophercloud.ServiceClient, error) {

@@ -41,6 +41,7 @@ func (l *Lab) register(ctx context.Context) error {
 		}
 	}
 	l.say("services, project and the directory's domain are registered with Keystone")
+	l.forgetSession() // whose catalog has none of it
 	return os.WriteFile(done, nil, 0o600)
 }
 
