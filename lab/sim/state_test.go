@@ -22,7 +22,7 @@ func TestHosts(t *testing.T) {
 	require.False(t, lab.Hosts()[1].Down)
 	require.ErrorContains(t, lab.Nova.SetHostDown("none", true), "host none: there is no such host")
 	require.True(t, lab.Nova.HostDown("none"))
-	_, err := lab.Nova.LoseBuilds("none", 0)
+	_, err := lab.LoseBuilds("none", 0)
 	require.ErrorContains(t, err, `no host "none"`)
 }
 
