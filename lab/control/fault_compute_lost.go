@@ -15,7 +15,7 @@ func (f *computeLost) inject(a *attempt) error {
 			return err
 		}
 	}
-	undo, err := a.Sim.Nova.LoseBuilds(f.Host, f.Times)
+	undo, err := a.Sim.LoseBuilds(f.Host, f.Times)
 	if err != nil {
 		return err
 	}

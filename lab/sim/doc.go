@@ -15,7 +15,7 @@
 //
 // With Config.Physics the servers run on hardware that runs short (lab/sim/physics): boots share disks, memory runs out, hosts die.
 //
-// The lab's switches break it on purpose: Inject makes API calls fail, wait or hang by rule, NeverBuild loses the messages to
+// The lab's switches break it on purpose: Inject makes API calls fail, wait or hang by rule, LoseBuilds loses the messages to
 // build servers, KillDesktop ends a SPICE server behind Nova's back, RefuseConsoles, ExpireTokens, SetTokenLifetime. Requests
 // counts what was asked of it, so that tests can see what a program costs and whether it leaks servers. Package lab/control has
 // these switches over HTTP.

@@ -170,9 +170,12 @@ func (f *faults) close() {
 	}
 }
 
-// NeverBuild makes the next servers that are created stay in BUILD for ever, as they do when the message to build them is
-// lost: so many of them, or if times is 0 or less all until undo. Those that were lost stay lost.
-func (l *Lab) NeverBuild(times int) (undo func()) { return l.Nova.NeverBuild(times) }
+// LoseBuilds makes servers that are scheduled to a host, or to any if its name is empty, stay in BUILD for ever, as they do when the
+// message to build them is lost: so many of them, or if times is 0 all until undo. Those that were lost stay lost. The error is for a
+// host that there is not.
+func (l *Lab) LoseBuilds(host string, times int) (undo func(), err error) {
+	return l.Nova.LoseBuilds(host, times)
+}
 
 // KillDesktop ends a server's SPICE server; Nova goes on to say ACTIVE, and where it was. undo boots the desktop again, on a
 // port of its own, and returns when it listens.

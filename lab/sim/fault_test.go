@@ -123,12 +123,14 @@ func TestProbabilityIsSeeded(t *testing.T) {
 	require.Equal(t, first, run())
 }
 
-func TestNeverBuild(t *testing.T) {
+func TestLoseBuilds(t *testing.T) {
 	lab := startLab(t, sim.Config{})
 	c := compute(t, lab.Admin(), "2.93")
-	undo := lab.NeverBuild(1)
+	undo, err := lab.LoseBuilds("", 1)
+	require.NoError(t, err)
 	defer undo()
 	lost := create(t, lab, c, servers.CreateOpts{})
+	require.Eventually(t, func() bool { return len(lab.Placement.Consumers()) == 1 }, patience, time.Millisecond, "the message is sent")
 	await(t, c, create(t, lab, c, servers.CreateOpts{}), "ACTIVE")
 	s, err := servers.Get(t.Context(), c, lost).Extract()
 	require.NoError(t, err)

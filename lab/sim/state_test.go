@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func TestHosts(t *testing.T) {
 	require.False(t, lab.Hosts()[1].Down)
 	require.ErrorContains(t, lab.Nova.SetHostDown("none", true), "host none: there is no such host")
 	require.True(t, lab.Nova.HostDown("none"))
-	_, err := lab.Nova.LoseBuilds("none", 0)
+	_, err := lab.LoseBuilds("none", 0)
 	require.ErrorContains(t, err, `no host "none"`)
 }
 
@@ -56,4 +57,14 @@ func TestLeases(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return len(leased()) == 0 }, patience, time.Millisecond)
 	require.ErrorContains(t, lab.Neutron.SetDead("none", true), "server none has no port")
+}
+
+// TestLeasesWithoutAddress: a port may be a server's and have no address, and therefore no lease.
+func TestLeasesWithoutAddress(t *testing.T) {
+	lab := startLab(t, sim.Config{Servers: []sim.ServerSeed{{Name: "a"}}})
+	body := fmt.Sprintf(`{"port":{"network_id":%q,"device_id":%q,"fixed_ips":[]}}`, lab.NetworkID("desktops"), lab.Servers()[0].ID)
+	require.Equal(t, 201, do(t, "POST", base(lab)+"/network/v2.0/ports", adminToken(t, lab), body).status)
+	leases, missing := lab.Leases()
+	require.Len(t, leases, 1)
+	require.Empty(t, missing)
 }

@@ -146,7 +146,8 @@ func bad() []failure {
 			broker: ends(client.CloudFailed, client.StepBoot, "creating server")},
 		{name: "Nova never finishes a build, nothing is ready", alone: true,
 			inject: drained(func(t *testing.T, c *cell) func() {
-				undo := c.Sim.NeverBuild(0)
+				undo, err := c.Sim.LoseBuilds("", 0)
+				require.NoError(t, err)
 				return func() {
 					undo()
 					for _, d := range c.desktops(t, "", store.Building) {

@@ -12,13 +12,13 @@ type Binding struct {
 	Status       string // "ACTIVE" or "DOWN"
 }
 
-// Bindings are the ports of all servers, oldest first.
+// Bindings are the ports of all servers that have an address, oldest first.
 func (n *Neutron) Bindings() []Binding {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	all := make([]Binding, 0, len(n.ports.order))
 	for _, p := range n.ports.order {
-		if p.DeviceID != "" {
+		if p.DeviceID != "" && len(p.FixedIPs) > 0 {
 			all = append(all, Binding{p.ID, p.DeviceID, p.Network, p.HostID, p.MAC, p.FixedIPs[0].Address, p.Status})
 		}
 	}

@@ -172,11 +172,7 @@ func (n *Nova) showConsoleToken(c *call) {
 	case !ok:
 		c.fail(http.StatusNotFound, "Token not found")
 		return
-	case !c.atLeast(31): // those of RDP only, which there are none of
-		c.fail(http.StatusUnauthorized, "The requested console type details are not accessible")
-		return
-	}
-	if !c.atLeast(31) { // only consoles of RDP were told before
+	case !c.atLeast(31): // only consoles of RDP, which there are none of, were told before
 		c.w.Header().Set("WWW-Authenticate", `Keystone uri="`+n.config.Identity+`"`)
 		c.fail(http.StatusUnauthorized, "The requested console type details are not accessible")
 		return

@@ -370,10 +370,6 @@ func (n *Nova) accept(c *call, o *order) ([]*server, error) {
 		n.add(s)
 		a := n.record(c, s, "create")
 		servers = append(servers, s)
-		if n.lost != 0 {
-			n.lost = max(n.lost-1, -1)
-			continue // the message to the scheduler never arrives
-		}
 		n.begin(s, n.build(a))
 	}
 	return servers, nil

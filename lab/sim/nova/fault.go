@@ -35,22 +35,6 @@ func (n *Nova) refused(serverID string) int {
 	return 0
 }
 
-// NeverBuild makes the next servers that are created stay in BUILD for ever, as they do when the message to build them is
-// lost: so many of them, or if times is 0 or less all until undo. Those that were lost stay lost.
-func (n *Nova) NeverBuild(times int) (undo func()) {
-	if times <= 0 {
-		times = -1
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.lost = times
-	return func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.lost = 0
-	}
-}
-
 // KillDesktop ends a server's SPICE server; Nova goes on to say ACTIVE, and where it was. undo boots the desktop again, on a
 // port of its own, and returns when it listens.
 func (n *Nova) KillDesktop(serverID string) (undo func(), err error) {

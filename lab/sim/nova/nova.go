@@ -121,7 +121,6 @@ type Nova struct {
 	aggregateIDs int
 	migrations   []*migration // oldest first
 	migrationIDs int
-	lost         int // how many of the next servers are never built; -1: all
 	losses       []*loss
 	refusals     []*refusal
 	consoles     consoleTokens
