@@ -9,7 +9,7 @@ import (
 
 // SetHostDown stops the nova-compute of a host, or starts it again. A stopped one reports nothing: its service is down after
 // ServiceDownTime, and the scheduler avoids the host. Until then servers are still sent there. Whatever is sent to it waits, as a message in
-// its queue does, until it is back. Desktops go on. The error is for a host that there is not.
+// its queue does, until it is back; so does what is booting there. Desktops go on. The error is for a host that there is not.
 func (n *Nova) SetHostDown(name string, down bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
