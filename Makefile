@@ -88,7 +88,7 @@ test-short:
 # Test binaries run one after another: those against real programs measure latencies and start virtual machines.
 test-all:
 	$(call step,compile with the race detector,go build -race ./...)
-	$(call step,test,DESKSTORM_REQUIRE_PROGRAMS=1 go test -race -p 1 -timeout 20m ./...)
+	$(call step,test,DESKSTORM_REQUIRE_PROGRAMS=1 go test -race -p 1 -timeout 40m ./...)
 
 # Without -trimpath and with cgo, as go build does it, xk6 finds k6 compiled already.
 xk6: bin/xk6

@@ -78,6 +78,18 @@ func testCredentials(t *testing.T, s *suite) {
 			http.StatusForbidden)
 		require.Contains(t, a.text(t, "error", "message"), "Using a delegated token to create another token is not allowed.")
 	})
+	t.Run("unrestricted", func(t *testing.T) {
+		c := make(t, applicationcredentials.CreateOpts{Name: s.prefix + "unrestricted", Unrestricted: true})
+		require.True(t, c.Unrestricted)
+		id, err := s.knock(t, gophercloud.AuthOptions{ApplicationCredentialID: c.ID, ApplicationCredentialSecret: c.Secret}).ExtractTokenID()
+		require.NoError(t, err)
+		free := s.stranger(t)
+		free.SetToken(id)
+		another, err := applicationcredentials.Create(t.Context(), free, s.user.userID,
+			applicationcredentials.CreateOpts{Name: s.prefix + "of-unrestricted"}).Extract()
+		require.NoError(t, err)
+		require.NoError(t, applicationcredentials.Delete(t.Context(), free, s.user.userID, another.ID).ExtractErr())
+	})
 	t.Run("deleted", func(t *testing.T) {
 		c := make(t, applicationcredentials.CreateOpts{Name: s.prefix + "deleted"})
 		auth := gophercloud.AuthOptions{ApplicationCredentialID: c.ID, ApplicationCredentialSecret: c.Secret}

@@ -74,7 +74,8 @@ func (s *suite) settle(t *testing.T, who *session, id, status string) *servers.S
 		var err error
 		now, err = servers.Get(t.Context(), who.compute, id).Extract()
 		require.NoError(t, err)
-		return now.Status != "BUILD" && now.TaskState == ""
+		// Nova says ERROR a moment before it says why.
+		return now.Status != "BUILD" && now.TaskState == "" && (now.Status != "ERROR" || now.Fault.Message != "")
 	})
 	require.Equal(t, status, now.Status, "%s", now.Fault.Message)
 	return now

@@ -16,6 +16,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/imagedata"
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
 	"github.com/stretchr/testify/require"
@@ -196,7 +197,7 @@ func testBothWays(t *testing.T, l *debian.Lab) {
 	}
 }
 
-// testLinux boots the Linux guest with Nova; Neutron's dnsmasq gives it a lease.
+// testLinux boots the Linux guest with Nova; Neutron's dnsmasq gives it a lease, and it fills memory as its image says.
 func testLinux(t *testing.T, l *debian.Lab) {
 	provider, err := openstack.AuthenticatedClient(t.Context(), l.Admin())
 	require.NoError(t, err)
@@ -218,8 +219,9 @@ func testLinux(t *testing.T, l *debian.Lab) {
 	require.NoError(t, err)
 	require.Len(t, nets, 1)
 
+	full := imageLike(t, image, found[0], " deskstorm.memory=48 deskstorm.pages=same")
 	s, err := servers.Create(t.Context(), compute, servers.CreateOpts{
-		Name: "linux", FlavorRef: debian.LinuxFlavor, ImageRef: found[0].ID, Networks: []servers.Network{{UUID: nets[0].ID}},
+		Name: "linux", FlavorRef: debian.LinuxFlavor, ImageRef: full, Networks: []servers.Network{{UUID: nets[0].ID}},
 	}, nil).Extract()
 	require.NoError(t, err)
 	defer func() { require.NoError(t, servers.Delete(t.Context(), compute, s.ID).ExtractErr()) }()
@@ -232,13 +234,31 @@ func testLinux(t *testing.T, l *debian.Lab) {
 			return false
 		}
 		said, err = servers.ShowConsoleOutput(t.Context(), compute, s.ID, servers.ShowConsoleOutputOpts{}).Extract()
-		return err == nil && strings.Contains(said, "deskstorm: bound 10.77.")
-	}, 4*time.Minute, time.Second, "a lease; the console says: %s", &said)
+		return err == nil && strings.Contains(said, "deskstorm: bound 10.77.") && strings.Contains(said, "deskstorm: filled 48 MiB")
+	}, 4*time.Minute, time.Second, "a lease and memory; the console says: %s", &said)
 	for line := range strings.Lines(said) {
 		if strings.HasPrefix(line, "deskstorm:") {
 			t.Log(strings.TrimSpace(line))
 		}
 	}
+}
+
+// imageLike makes an image with the same properties and more on the kernel's command line.
+func imageLike(t *testing.T, c *gophercloud.ServiceClient, of images.Image, words string) (id string) {
+	t.Helper()
+	properties := map[string]string{}
+	for _, name := range []string{"img_hv_type", "kernel_id", "ramdisk_id", "os_command_line"} {
+		properties[name], _ = of.Properties[name].(string)
+		require.NotEmpty(t, properties[name], name)
+	}
+	properties["os_command_line"] += words
+	made, err := images.Create(t.Context(), c, images.CreateOpts{
+		Name: of.Name + "-test", DiskFormat: "raw", ContainerFormat: "bare", Properties: properties,
+	}).Extract()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, images.Delete(context.WithoutCancel(t.Context()), c, made.ID).ExtractErr()) })
+	require.NoError(t, imagedata.Upload(t.Context(), c, made.ID, strings.NewReader(strings.Repeat("\x00", 1<<20))).ExtractErr())
+	return made.ID
 }
 
 // testPrometheus: it scrapes everything that it was told to.

@@ -99,9 +99,13 @@ func (l *Lab) startOne(ctx context.Context, s service) error {
 	defer cancel()
 	tick := time.NewTicker(healthPoll)
 	defer tick.Stop()
+	var last error // what it lacked before the time was over
 	for {
 		if err = s.check(ctx, l); err == nil {
 			return nil
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err
 		}
 		if !r.Alive() {
 			err = fmt.Errorf("%s has ended; its last words, in %s: %s", s.name, r.Log, tail(r.Log))
@@ -110,7 +114,7 @@ func (l *Lab) startOne(ctx context.Context, s service) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			err = fmt.Errorf("%s does not answer (%w): %w; its log is %s", s.name, ctx.Err(), err, r.Log)
+			err = fmt.Errorf("%s does not answer (%w): %w; its log is %s", s.name, ctx.Err(), last, r.Log)
 			return err
 		}
 	}

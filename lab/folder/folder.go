@@ -89,8 +89,9 @@ func RemoveDatabase(dir string) error {
 // Share is a pool's part of the desktops.
 type Share struct{ Ready, Max int }
 
-// Boots is how many of them may boot at once.
-func (s Share) Boots() int { return min(16, s.Max) }
+// Boots is how many of them may boot at once: 16, in large pools each 25th, or filling them would take the longer the larger they are;
+// and 100 at most, which keep the lab's machine busy.
+func (s Share) Boots() int { return min(s.Max, max(16, min(s.Max/25, 100))) }
 
 // Shares divides the desktops between agents and supervisors, who are each tenth person. Where there are no ten people, one
 // desktop more may be built, for somebody who becomes a supervisor.

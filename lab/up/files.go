@@ -2,6 +2,7 @@ package up
 
 import (
 	"crypto/rand"
+	"time"
 
 	"github.com/deskstorm/deskstorm/lab/folder"
 	"github.com/deskstorm/deskstorm/lab/sim"
@@ -22,8 +23,18 @@ func (c *Cloud) writeFiles(people directory.Config, o Options) (string, error) {
 	agents, supervisors := folder.Shares(o.Users, o.Desktops, o.Ready)
 	return folder.Broker{
 		Cloud: sim.AdminCloud, LDAP: c.Directory.URL, People: people, Token: rand.Text(), Agents: agents, Supervisors: supervisors,
-		Lease: o.Lease, Wait: o.Wait, CheckEvery: o.CheckEvery, DirectoryTimeout: o.DirectoryTimeout,
+		Lease: o.Lease, Wait: o.Wait, CheckEvery: o.checkEvery(), DirectoryTimeout: o.DirectoryTimeout,
 	}.Write(c.Dir)
+}
+
+// checkEvery is the time between inspections of a pool. An inspection tries the console of each desktop that is ready: every 15 s,
+// the broker of 10,000 desktops would do nothing else.
+func (o Options) checkEvery() time.Duration {
+	const least, each = 15 * time.Second, 10 * time.Millisecond
+	if o.CheckEvery != 0 {
+		return o.CheckEvery
+	}
+	return max(least, time.Duration(o.Desktops)*each)
 }
 
 // seeds are the desktops for clients that ask Nova themselves.

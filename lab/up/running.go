@@ -203,6 +203,9 @@ func Pools(ctx context.Context, broker, dir string) ([]PoolStatus, error) {
 	return answer.Pools, nil
 }
 
+// restEach is how much longer than its answer took the broker is left alone: for the answer it counts all desktops, which it is building.
+const restEach = 20
+
 // Await waits until the broker's pools have what they are to keep ready, and tells how far they are.
 func (c *Cloud) Await(ctx context.Context, tell func(ready, wanted int)) error {
 	return AwaitPools(ctx, c.Broker, c.Dir, tell)
@@ -212,10 +215,10 @@ func (c *Cloud) Await(ctx context.Context, tell func(ready, wanted int)) error {
 // they are.
 func AwaitPools(ctx context.Context, broker, dir string, tell func(ready, wanted int)) error {
 	last := -1
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
 	for {
+		asked := time.Now()
 		pools, err := Pools(ctx, broker, dir)
+		rest := max(100*time.Millisecond, restEach*time.Since(asked))
 		if err != nil {
 			return err
 		}
@@ -232,7 +235,7 @@ func AwaitPools(ctx context.Context, broker, dir string, tell func(ready, wanted
 			return nil
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(rest):
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for %d of %d desktops to boot: %w", wanted-ready, wanted, context.Cause(ctx))
 		}

@@ -45,7 +45,7 @@ type Options struct {
 	// What broker.yaml.tmpl says of the broker; 0: its usual value.
 	Lease            time.Duration // of a session; 1 minute
 	Wait             time.Duration // of a login for a desktop; 1 minute
-	CheckEvery       time.Duration // between inspections of a pool; 15 s
+	CheckEvery       time.Duration // between inspections of a pool; 15 s, or 10 ms a desktop where that is more
 	DirectoryTimeout time.Duration // of an operation; 3 s
 
 	// Dir is where the files go; it is made if it is not there. Empty: a temporary one, removed by Close.
@@ -115,18 +115,28 @@ func (c *Cloud) makeDir() error {
 	return os.MkdirAll(c.Dir, 0o700)
 }
 
-// desktopsOfAHost that may run short, and as many for clients without a broker, are below two vCPUs a CPU, and fit into memory.
-const desktopsOfAHost = 30
+// How many of the broker's desktops a host is there for, beside as many for clients without a broker.
+const (
+	desktopsOfAHost      = 80 // with those others they fit into its memory, as Placement counts it
+	desktopsOfAShortHost = 30 // likewise, on a host that may run short, and below two vCPUs a CPU
+)
+
+// hosts is how many hosts the cloud has.
+func (o Options) hosts() int {
+	if o.Speed != 0 {
+		return 1 + o.Desktops/desktopsOfAShortHost
+	}
+	return 1 + o.Desktops/desktopsOfAHost
+}
 
 func (c *Cloud) startSim(ctx context.Context, o Options) error {
-	hosts := 1 + o.Desktops/100
 	var physics *sim.Physics
 	if o.Speed != 0 {
-		physics, hosts = &sim.Physics{Speed: o.Speed}, 1+o.Desktops/desktopsOfAHost
+		physics = &sim.Physics{Speed: o.Speed}
 	}
 	sc := sim.Config{
 		Users: sim.DirectoryUsers(c.Directory), Seed: o.Seed, Screen: o.Screen, Servers: seeds(o.Desktops),
-		Hosts: make([]sim.Host, hosts), Physics: physics,
+		Hosts: make([]sim.Host, o.hosts()), Physics: physics,
 		// The old path asked a patched Nova.
 		MetadataFilter: true,
 	}

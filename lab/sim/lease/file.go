@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -49,12 +50,12 @@ func (f *Files) write(network string, leases []Lease) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	var text strings.Builder
+	var text []byte
 	for _, l := range leases {
-		text.WriteString(l.line())
+		text = l.appendLine(text)
 	}
 	file := filepath.Join(dir, "leases")
-	if err := os.WriteFile(file+".new", []byte(text.String()), 0o600); err != nil {
+	if err := os.WriteFile(file+".new", text, 0o600); err != nil {
 		return err
 	}
 	return os.Rename(file+".new", file)
@@ -69,8 +70,12 @@ func (f *Files) Remove() error {
 	return err
 }
 
-// line is the lease's in the file. Neutron gives each port a name made of its address, and clients commonly identify themselves
-// by their Ethernet address, hardware type 1 (RFC 2132, section 9.14).
-func (l Lease) line() string {
-	return fmt.Sprintf("%d %s %s host-%s 01:%s\n", l.Expires.Unix(), l.MAC, l.Address, strings.ReplaceAll(l.Address, ".", "-"), l.MAC)
+// appendLine appends the lease's line of the file. Neutron gives each port a name made of its address, and clients commonly identify
+// themselves by their Ethernet address, hardware type 1 (RFC 2132, section 9.14).
+func (l Lease) appendLine(text []byte) []byte {
+	text = strconv.AppendInt(text, l.Expires.Unix(), 10)
+	for _, part := range []string{" ", l.MAC, " ", l.Address, " host-", strings.ReplaceAll(l.Address, ".", "-"), " 01:", l.MAC, "\n"} {
+		text = append(text, part...)
+	}
+	return text
 }

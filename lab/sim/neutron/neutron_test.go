@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -52,6 +53,24 @@ func TestAddressesRunOutAndComeBack(t *testing.T) {
 	require.Equal(t, "10.0.0.3", p.Address)
 	_, err = n.Attach(PortSpec{Network: "none", Server: "7"})
 	require.ErrorIs(t, err, ErrNoNetwork)
+}
+
+// TestMACsAreUnique with so many ports that random ones of three bytes are not: some twelve pairs of 20,000 are equal.
+func TestMACsAreUnique(t *testing.T) {
+	const ports = 20_000
+	n, err := New(Config{Tokens: tokens{}, Owner: "admin", Hosts: []string{"h"}, Networks: []Network{
+		{ID: "net", Name: "desktops", Subnet: netip.MustParsePrefix("10.0.0.0/16")},
+	}})
+	require.NoError(t, err)
+	seen := make(map[string]bool, ports)
+	for i := range ports {
+		p, err := n.Attach(PortSpec{Network: "net", Server: strconv.Itoa(i), Host: "h", Project: "p"})
+		require.NoError(t, err)
+		require.Falsef(t, seen[p.MAC], "port %d has another one's %s", i, p.MAC)
+		seen[p.MAC] = true
+	}
+	n.Detach("7")
+	require.Len(t, n.macs, ports-1, "given back with its port")
 }
 
 func TestAPI(t *testing.T) {
