@@ -62,9 +62,9 @@ func (l *Lab) neutronAgentAlive(ctx context.Context, binary string) error {
 	}
 	switch {
 	case len(all) != 1:
-		return fmt.Errorf("Neutron knows %d agents %s", len(all), binary)
+		return fmt.Errorf("%d agents %s are known to Neutron", len(all), binary)
 	case !all[0].Alive:
-		return fmt.Errorf("Neutron says that %s is dead", binary)
+		return fmt.Errorf("%s is dead, says Neutron", binary)
 	case all[0].HeartbeatTimestamp.Before(r.Began.Truncate(time.Second)):
 		return fmt.Errorf("%s has not reported since it was started", binary)
 	}

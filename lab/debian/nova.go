@@ -107,9 +107,9 @@ func (l *Lab) novaServiceUp(ctx context.Context, daemon, binary, host string) er
 	}
 	switch {
 	case len(all) != 1:
-		return fmt.Errorf("Nova knows %d services %s on host %s", len(all), binary, host)
+		return fmt.Errorf("%d services %s on host %s are known to Nova", len(all), binary, host)
 	case all[0].State != "up" && !all[0].ForcedDown: // which an administrator did, whether it runs or not
-		return fmt.Errorf("Nova says that %s on host %s is %s", binary, host, all[0].State)
+		return fmt.Errorf("%s on host %s is %s, says Nova", binary, host, all[0].State)
 	case all[0].UpdatedAt.Before(r.Began.Truncate(time.Second)):
 		return fmt.Errorf("%s on host %s has not reported since it was started", binary, host)
 	}
