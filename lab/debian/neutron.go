@@ -64,7 +64,7 @@ func (l *Lab) neutronAgentAlive(ctx context.Context, binary string) error {
 	case len(all) != 1:
 		return fmt.Errorf("%d agents %s are known to Neutron", len(all), binary)
 	case !all[0].Alive:
-		return fmt.Errorf("%s is dead, says Neutron", binary)
+		return fmt.Errorf("%s is dead, as Neutron says", binary)
 	case all[0].HeartbeatTimestamp.Before(r.Began.Truncate(time.Second)):
 		return fmt.Errorf("%s has not reported since it was started", binary)
 	}

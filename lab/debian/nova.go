@@ -109,7 +109,7 @@ func (l *Lab) novaServiceUp(ctx context.Context, daemon, binary, host string) er
 	case len(all) != 1:
 		return fmt.Errorf("%d services %s on host %s are known to Nova", len(all), binary, host)
 	case all[0].State != "up" && !all[0].ForcedDown: // which an administrator did, whether it runs or not
-		return fmt.Errorf("%s on host %s is %s, says Nova", binary, host, all[0].State)
+		return fmt.Errorf("%s on host %s is %s, as Nova says", binary, host, all[0].State)
 	case all[0].UpdatedAt.Before(r.Began.Truncate(time.Second)):
 		return fmt.Errorf("%s on host %s has not reported since it was started", binary, host)
 	}
@@ -135,5 +135,5 @@ func (l *Lab) novaKnowsHypervisor(ctx context.Context, host string) error {
 			return nil
 		}
 	}
-	return errors.New("Nova's scheduler has not discovered host " + host)
+	return errors.New("host " + host + " is not discovered by Nova's scheduler yet")
 }
