@@ -85,9 +85,11 @@ staticcheck: bin/staticcheck
 test-short:
 	$(call step,test -short,go test -race -short ./...)
 
-# Test binaries run one after another: those against real programs measure latencies and start virtual machines.
+# Test binaries run one after another: those against real programs measure latencies and start virtual machines. What is held to a
+# time of its own runs without the race detector, which makes it skip.
 test-all:
 	$(call step,compile with the race detector,go build -race ./...)
+	$(call step,test of speed,go test -run TestADayOfALargeCloud ./lab/sim/physics)
 	$(call step,test,DESKSTORM_REQUIRE_PROGRAMS=1 go test -race -p 1 -timeout 40m ./...)
 
 # Without -trimpath and with cgo, as go build does it, xk6 finds k6 compiled already.

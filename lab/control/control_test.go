@@ -22,6 +22,7 @@ import (
 	"github.com/deskstorm/deskstorm/lab/control"
 	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/lab/sim/directory"
+	"github.com/deskstorm/deskstorm/lab/sim/physics"
 )
 
 // patience bounds what a test waits for; it takes milliseconds.
@@ -579,6 +580,21 @@ func TestLeasesOfADownHost(t *testing.T) {
 	require.Equal(t, 3, l.state(t).Leases.Good)
 	l.undo(t, f)
 	require.Equal(t, 6, l.state(t).Leases.Good)
+}
+
+// TestHostThatDied: what a dead host can no longer do is neither promised nor waited for.
+func TestHostThatDied(t *testing.T) {
+	l := start(t, sim.Config{Servers: seeds(1), Hosts: make([]sim.Host, 1), Physics: &sim.Physics{Speed: 600}})
+	require.NoError(t, l.open(t, l.Servers()[0].ID))
+	killed := l.inject(t, `{"type": "desktop.kill", "count": 1}`)
+	require.NoError(t, l.Hardware.Do(func(m *physics.Model) error { return m.Crash("compute01") }))
+	require.Eventually(t, func() bool { return l.hostState(t, "compute01") == "down" }, patience, time.Millisecond)
+	l.undo(t, killed)
+	for _, kind := range []string{"host.down", "host.reboot_without_ports"} {
+		a := l.do(t, "POST", "/v1/faults", `{"type": "`+kind+`", "host": "compute01"}`)
+		require.Equal(t, 422, a.status)
+		require.Contains(t, a.detail(t), `"compute01" is down already`)
+	}
 }
 
 func TestState(t *testing.T) {

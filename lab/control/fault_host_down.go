@@ -2,6 +2,7 @@ package control
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/deskstorm/deskstorm/lab/sim"
 )
@@ -37,6 +38,9 @@ func (a *attempt) takeHost(name string) ([]sim.Server, error) {
 	}
 	if err := a.hold(wholeHost, name); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(a.Sim.Hosts(), func(h sim.HostState) bool { return h.Name == name && h.Down }) {
+		return nil, noTarget("The host %q is down already.", name) // its hardware died
 	}
 	servers := a.activeOn(name)
 	a.hits(name)

@@ -2,8 +2,10 @@ package control_test
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +77,31 @@ func TestPage(t *testing.T) {
 	await("#requests", "nova503")
 	picture(ctx, t, "broken.png", "light")
 	picture(ctx, t, "broken-dark.png", "dark")
+	require.Empty(t, complaints())
+}
+
+// TestNamesAreText: names come from whoever makes servers, and are no markup.
+func TestNamesAreText(t *testing.T) {
+	qemutest.RequireProgram(t, "chromium", "chromium")
+	const name = `<img src=x onerror="console.log(1)">`
+	l := start(t, sim.Config{
+		Servers: []sim.ServerSeed{{Name: name, Metadata: map[string]string{"site": name}}}, Hosts: []sim.Host{{Name: name}},
+	})
+	order, err := json.Marshal(map[string]string{"type": "desktop.no_lease", "name": name})
+	require.NoError(t, err)
+	l.inject(t, string(order))
+	ctx, complaints := browse(t)
+	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate(l.url)))
+	for _, selector := range []string{"#hosts", "#sites", "#faults", "#host"} {
+		require.Eventually(t, func() bool {
+			var is string
+			require.NoError(t, chromedp.Run(ctx, chromedp.TextContent(selector, &is, chromedp.ByQuery)))
+			return strings.Contains(is, name)
+		}, patience, 50*time.Millisecond, selector)
+	}
+	var images int
+	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`document.images.length`, &images)))
+	require.Zero(t, images)
 	require.Empty(t, complaints())
 }
 

@@ -117,7 +117,7 @@ func (h *Hardware) Do(do func(*physics.Model) error) error {
 }
 
 // Boot boots a server's desktop on a host and returns when it has booted, or was killed before: the cloud is told of that. On a host
-// that is down it waits until the host is up, as a message to its nova-compute does. A boot that the context ends is undone.
+// that is down it waits until the host is up, and fails then, as a boot does that the host's end has interrupted. A boot that the context ends is undone.
 func (h *Hardware) Boot(ctx context.Context, serverID, host string, kind physics.Desktop) error {
 	booted := make(chan error, 1)
 	err := h.Do(func(m *physics.Model) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/lab/sim/lease"
 )
 
@@ -147,16 +148,16 @@ func TestFiles(t *testing.T) {
 
 // TestDnsmasq: dnsmasq reads the file as its own: it tells its script of each lease that it finds there.
 func TestDnsmasq(t *testing.T) {
-	dnsmasq, err := exec.LookPath("dnsmasq")
-	if err != nil || os.Geteuid() != 0 {
-		t.Skip("needs dnsmasq and root")
+	qemutest.RequireProgram(t, "dnsmasq", "dnsmasq-base")
+	if os.Geteuid() != 0 {
+		t.Skip("dnsmasq serves DHCP as root only")
 	}
 	dir := t.TempDir()
 	l := lease.Lease{Port: port, Renewed: time.Now(), Expires: time.Now().Add(24 * h)}
 	require.NoError(t, lease.NewFiles(dir).Write([]lease.Lease{l}))
 	told, script := filepath.Join(dir, "told"), filepath.Join(dir, "script")
 	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\necho \"$@\" $DNSMASQ_CLIENT_ID $DNSMASQ_LEASE_EXPIRES >> "+told+"\n"), 0o700))
-	cmd := exec.CommandContext(t.Context(), dnsmasq, "--conf-file=/dev/null", "--keep-in-foreground", "--user=root", "--pid-file=", "--log-facility=-",
+	cmd := exec.CommandContext(t.Context(), "dnsmasq", "--conf-file=/dev/null", "--keep-in-foreground", "--user=root", "--pid-file=", "--log-facility=-",
 		"--port=0", "--interface=lo", "--bind-interfaces", "--dhcp-alternate-port=10067,10068", "--dhcp-range=10.20.0.0,static",
 		"--dhcp-leasefile="+filepath.Join(dir, "n", "leases"), "--dhcp-script="+script)
 	var said strings.Builder

@@ -191,6 +191,9 @@ func (n *Nova) run(ctx context.Context, s *server) error {
 	if err := n.boot(ctx, s); err != nil {
 		return err
 	}
+	if err := n.reach(ctx, s.host); err != nil { // it may have gone down meanwhile
+		return err
+	}
 	console, err := n.config.Desktops.Boot(ctx, s.id)
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ func (n *Nova) refused(serverID string) int {
 }
 
 // KillDesktop ends a server's SPICE server; Nova goes on to say ACTIVE, and where it was. undo boots the desktop again, on a
-// port of its own, and returns when it listens.
+// port of its own, and returns when it listens; on a host that is down it does nothing.
 func (n *Nova) KillDesktop(serverID string) (undo func(), err error) {
 	n.mu.RLock()
 	s := n.servers[serverID]
@@ -52,8 +52,8 @@ func (n *Nova) KillDesktop(serverID string) (undo func(), err error) {
 
 func (n *Nova) revive(s *server) {
 	n.mu.Lock()
-	if s.state != active || s.task != "" || n.closed {
-		n.mu.Unlock() // it was deleted, stopped or booted anew meanwhile
+	if s.state != active || s.task != "" || n.closed || s.host.service.silent != nil {
+		n.mu.Unlock() // it was deleted, stopped or booted anew meanwhile, or its host is down
 		return
 	}
 	n.enter(s, s.state, hardReboot)

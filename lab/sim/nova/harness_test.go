@@ -65,6 +65,12 @@ func (d *desktops) Boot(ctx context.Context, _ string) (nova.Console, error) {
 func (*desktops) Shutdown(string)  {}
 func (*desktops) Kill(string) bool { return true }
 
+func (d *desktops) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.booted
+}
+
 func (d *desktops) fail(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

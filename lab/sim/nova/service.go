@@ -1,9 +1,6 @@
 package nova
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -20,26 +17,6 @@ type computeService struct {
 	forcedDown bool
 	silent     chan struct{} // closed when it reports again; nil: it does
 	silentAt   time.Time
-}
-
-// SetHostDown stops the nova-compute of a host, or starts it again. A stopped one reports nothing: its service is down after
-// ServiceDownTime, and the scheduler avoids the host. Until then servers are still sent there. Whatever is sent to it waits, as a message in
-// its queue does, until it is back. Desktops go on. The error is for a host that there is not.
-func (n *Nova) SetHostDown(name string, down bool) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	h := n.hostNamed(name)
-	switch {
-	case h == nil:
-		return fmt.Errorf("setting the compute service of host %s: there is no such host", name)
-	case down && h.service.silent == nil:
-		h.service.silent, h.service.silentAt = make(chan struct{}), n.config.Now()
-	case !down && h.service.silent != nil:
-		close(h.service.silent)
-		h.service.silent = nil
-		n.finishEvacuations(h)
-	}
-	return nil
 }
 
 func (n *Nova) hostNamed(name string) *host {
@@ -62,36 +39,6 @@ func (n *Nova) lastReport(h *host) time.Time {
 // up is service_is_up. It is called with the lock held.
 func (n *Nova) up(h *host) bool {
 	return !h.service.forcedDown && n.config.Now().Sub(n.lastReport(h)) <= n.config.ServiceDownTime
-}
-
-// reach waits until a host's nova-compute takes messages.
-func (n *Nova) reach(ctx context.Context, h *host) error {
-	for {
-		n.mu.RLock()
-		silent := h.service.silent
-		n.mu.RUnlock()
-		if silent == nil {
-			return ctx.Err()
-		}
-		select {
-		case <-silent:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// rpcTimeout is how long who asks nova-compute for something waits for the answer ([DEFAULT] rpc_response_timeout).
-const rpcTimeout = 60 * time.Second
-
-// ask waits for a host's nova-compute as those do who need its answer.
-func (n *Nova) ask(c *call, h *host) error {
-	ctx, cancel := context.WithTimeout(c.Context(), rpcTimeout)
-	defer cancel()
-	if n.reach(ctx, h) != nil {
-		return errors.New("<class 'oslo_messaging.exceptions.MessagingTimeout'>")
-	}
-	return nil
 }
 
 func serviceUUID(binary, host string) string {

@@ -1,6 +1,7 @@
 package nova_test
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"testing"
 	"time"
@@ -128,6 +129,34 @@ func TestHostDown(t *testing.T) {
 	require.Equal(t, "a", c.await(t, waits, "ACTIVE").Host)
 	c.await(t, old, "SHUTOFF")
 	require.Equal(t, "up", serviceOf(t, c, "a").State)
+}
+
+// TestHostDownInABoot: what is booting on a host does not come up while the host is down, and what was killed there does not either.
+func TestHostDownInABoot(t *testing.T) {
+	booting, boot := make(chan struct{}, 1), make(chan struct{})
+	c := newCloud(t, nova.Config{Boot: func(*rand.Rand) time.Duration {
+		booting <- struct{}{}
+		<-boot
+		return 0
+	}})
+	id := c.create(t, `,"host":"a"`)
+	<-booting
+	require.NoError(t, c.SetHostDown("a", true))
+	close(boot)
+	require.Never(t, func() bool { s, _ := c.Server(id); return s.Status != "BUILD" }, 50*time.Millisecond, time.Millisecond)
+	require.NoError(t, c.SetHostDown("a", false))
+	c.await(t, id, "ACTIVE")
+
+	undo, err := c.KillDesktop(id)
+	require.NoError(t, err)
+	require.NoError(t, c.SetHostDown("a", true))
+	booted := c.desktops.count()
+	undo()
+	require.Equal(t, booted, c.desktops.count())
+	s, _ := c.Server(id)
+	require.Equal(t, "ACTIVE", s.Status)
+	require.Empty(t, s.Task)
+	require.NoError(t, c.SetHostDown("a", false))
 }
 
 func TestHypervisors(t *testing.T) {
