@@ -277,7 +277,7 @@ func (k *Keystone) writeToken(w http.ResponseWriter, status int, t *token, catal
 	}
 	k.mu.RUnlock()
 	if c := t.credential; c != nil {
-		v.Credential = &credentialRef{ID: c.id, Name: c.name, Restricted: true}
+		v.Credential = &credentialRef{ID: c.id, Name: c.name, Restricted: !c.unrestricted}
 	}
 	service.WriteJSON(w, status, map[string]any{"token": v})
 }

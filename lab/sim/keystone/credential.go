@@ -21,6 +21,7 @@ type applicationCredential struct {
 	project               *project
 	roles                 []string
 	expires               time.Time // zero: never
+	unrestricted          bool      // it may make and remove others, and itself
 }
 
 func (k *Keystone) checkCredential(id, name, secret string, owner *reference) (*applicationCredential, error) {
@@ -58,9 +59,9 @@ func (k *Keystone) checkCredential(id, name, secret string, owner *reference) (*
 
 func sayNoCredential(id string) string { return "Could not find Application Credential: " + id + "." }
 
-// managesCredentials refuses to let credentials be made or removed with a restricted one, which they all are here.
+// managesCredentials refuses to let credentials be made or removed with a restricted one.
 func (k *Keystone) managesCredentials(w http.ResponseWriter, r *http.Request, t *token) bool {
-	if t.credential != nil {
+	if t.credential != nil && !t.credential.unrestricted {
 		k.forbidden(w, r, "Using method 'application_credential' is not allowed for managing additional application credentials.")
 		return false
 	}
@@ -83,7 +84,7 @@ func (k *Keystone) credentialView(c *applicationCredential) map[string]any {
 	}
 	v := map[string]any{
 		"id": c.id, "name": c.name, "description": c.description, "project_id": c.project.ID, "user_id": c.user.id, "roles": roles,
-		"expires_at": nil, "unrestricted": false, "system": nil,
+		"expires_at": nil, "unrestricted": c.unrestricted, "system": nil,
 		"links": map[string]string{"self": k.URL() + "/users/" + c.user.id + "/application_credentials/" + c.id},
 	}
 	if !c.expires.IsZero() {
@@ -106,11 +107,12 @@ func (k *Keystone) createCredential(w http.ResponseWriter, r *http.Request) {
 	}
 	var body struct {
 		Credential *struct {
-			Name        string      `json:"name"`
-			Description string      `json:"description"`
-			Secret      string      `json:"secret"`
-			ExpiresAt   string      `json:"expires_at"`
-			Roles       []reference `json:"roles"`
+			Name         string      `json:"name"`
+			Description  string      `json:"description"`
+			Secret       string      `json:"secret"`
+			ExpiresAt    string      `json:"expires_at"`
+			Roles        []reference `json:"roles"`
+			Unrestricted bool        `json:"unrestricted"`
 		} `json:"application_credential"`
 	}
 	if err := service.ReadJSON(r, &body); err != nil || body.Credential == nil || body.Credential.Name == "" {
@@ -121,6 +123,7 @@ func (k *Keystone) createCredential(w http.ResponseWriter, r *http.Request) {
 	c := &applicationCredential{
 		id: strings.ReplaceAll(uuid.NewString(), "-", ""), name: asked.Name, description: asked.Description,
 		user: t.user, project: t.project, roles: t.roles,
+		unrestricted: asked.Unrestricted,
 	}
 	if len(asked.Roles) > 0 {
 		c.roles = nil
