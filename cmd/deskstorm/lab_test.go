@@ -42,16 +42,24 @@ func TestLab(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "lab")
 	lab := deskstorm(t, "lab", "up", "--sim", "--desktops", "3", "--dir", dir)
 	lab.Cancel = func() error { return lab.Process.Signal(syscall.SIGTERM) }
-	var out strings.Builder
-	lab.Stdout, lab.Stderr = &out, &out
+	said, err := os.Create(filepath.Join(t.TempDir(), "said"))
+	require.NoError(t, err)
+	defer said.Close()
+	lab.Stdout, lab.Stderr = said, said
 	require.NoError(t, lab.Start())
+	out := func() string {
+		text, err := os.ReadFile(said.Name())
+		require.NoError(t, err)
+		return string(text)
+	}
 	status := func() (stdout string, code int) {
 		stdout, _, code = run(t, deskstorm(t, "lab", "status", "--json", "--dir", dir))
 		return stdout, code
 	}
 	require.Eventually(t, func() bool {
 		stdout, code := status()
-		return code == 0 && strings.Contains(stdout, `"ready": 3`)
+		// What the lab says itself comes later, and without it it would be ended before it is up.
+		return code == 0 && strings.Contains(stdout, `"ready": 3`) && strings.Contains(out(), "3 of 3 desktops ready")
 	}, 30*time.Second, 200*time.Millisecond)
 	stdout, _ := status()
 	var told struct {
@@ -80,8 +88,7 @@ func TestLab(t *testing.T) {
 
 	_, stderr, code = run(t, deskstorm(t, "lab", "down", "--dir", dir))
 	require.Zero(t, code, stderr)
-	require.NoError(t, lab.Wait(), out.String())
-	require.Contains(t, out.String(), "3 of 3 desktops ready")
+	require.NoError(t, lab.Wait(), out())
 	stdout, _, code = run(t, deskstorm(t, "lab", "down", "--dir", dir))
 	require.Zero(t, code)
 	require.Contains(t, stdout, "no lab runs")

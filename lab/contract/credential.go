@@ -81,14 +81,21 @@ func testCredentials(t *testing.T, s *suite) {
 	t.Run("unrestricted", func(t *testing.T) {
 		c := make(t, applicationcredentials.CreateOpts{Name: s.prefix + "unrestricted", Unrestricted: true})
 		require.True(t, c.Unrestricted)
-		id, err := s.knock(t, gophercloud.AuthOptions{ApplicationCredentialID: c.ID, ApplicationCredentialSecret: c.Secret}).ExtractTokenID()
+		r := s.knock(t, gophercloud.AuthOptions{ApplicationCredentialID: c.ID, ApplicationCredentialSecret: c.Secret})
+		id, err := r.ExtractTokenID()
 		require.NoError(t, err)
-		free := s.stranger(t)
-		free.SetToken(id)
-		another, err := applicationcredentials.Create(t.Context(), free, s.user.userID,
-			applicationcredentials.CreateOpts{Name: s.prefix + "of-unrestricted"}).Extract()
+		require.Equal(t, object{"id": c.ID, "name": c.Name, "restricted": false}, r.Body.(object)["token"].(object)["application_credential"])
+		with := s.stranger(t)
+		with.SetToken(id)
+		another, err := applicationcredentials.Create(t.Context(), with, s.user.userID,
+			applicationcredentials.CreateOpts{Name: s.prefix + "made-with-it"}).Extract()
 		require.NoError(t, err)
-		require.NoError(t, applicationcredentials.Delete(t.Context(), free, s.user.userID, another.ID).ExtractErr())
+		require.False(t, another.Unrestricted)
+		require.Equal(t, s.user.projectID, another.ProjectID)
+		require.NoError(t, applicationcredentials.Delete(t.Context(), with, s.user.userID, another.ID).ExtractErr())
+		a := refused(t, s.knock(t, gophercloud.AuthOptions{TokenID: id, Scope: &gophercloud.AuthScope{ProjectID: s.user.projectID}}).Err,
+			http.StatusForbidden)
+		require.Contains(t, a.text(t, "error", "message"), "Using a delegated token to create another token is not allowed.")
 	})
 	t.Run("deleted", func(t *testing.T) {
 		c := make(t, applicationcredentials.CreateOpts{Name: s.prefix + "deleted"})

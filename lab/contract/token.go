@@ -91,7 +91,7 @@ func testTokens(t *testing.T, s *suite) {
 		require.NoError(t, tokens.Revoke(t.Context(), own, id).Err)
 		a := refused(t, tokens.Get(t.Context(), own, id).Err, http.StatusUnauthorized)
 		requireUnauthorized(t, a)
-		s.requireChallenge(t, a)
+		s.requireChallenge(t, "identity", a)
 		a = refused(t, tokens.Get(t.Context(), s.admin.identity, id).Err, http.StatusNotFound)
 		require.Equal(t, "Failed to validate token", a.text(t, "error", "message"))
 		refused(t, tokens.Revoke(t.Context(), s.admin.identity, id).Err, http.StatusNotFound)
@@ -109,7 +109,7 @@ func testTokens(t *testing.T, s *suite) {
 			for _, header := range []string{"X-Auth-Token", "X-Auth-Token: " + s.prefix + "token"} {
 				a := s.user.ask(t, client, "GET", probe(name), nil, header)
 				require.Equal(t, http.StatusUnauthorized, a.status, "%s: %s", name, a.body)
-				s.requireChallenge(t, a)
+				s.requireChallenge(t, name, a)
 				if name == "image" {
 					require.Equal(t, "401 Unauthorized", a.text(t, "code"))
 					require.Equal(t, "Unauthorized", a.text(t, "title"))
@@ -168,11 +168,11 @@ func (s *suite) tokenExpires(t *testing.T) {
 	})
 	require.False(t, time.Now().Before(credential.ExpiresAt), "not before its time")
 	requireUnauthorized(t, a)
-	s.requireChallenge(t, a)
+	s.requireChallenge(t, "identity", a)
 	for name, client := range s.services() {
 		a := s.user.ask(t, client, "GET", probe(name), nil, "X-Auth-Token: "+id)
 		require.Equal(t, http.StatusUnauthorized, a.status, "%s: %s", name, a.body)
-		s.requireChallenge(t, a)
+		s.requireChallenge(t, name, a)
 	}
 	requireUnauthorized(t, refused(t, s.knock(t, gophercloud.AuthOptions{
 		ApplicationCredentialID: credential.ID, ApplicationCredentialSecret: credential.Secret,

@@ -45,6 +45,7 @@ func TestInjectedErrors(t *testing.T) {
 		"placement":   {sim.Fault{Service: "placement", Status: 500}, "/placement/resource_providers", []int{500}, []string{"errors"}},
 		"keystone":    {sim.Fault{Service: "keystone", Status: 503}, "/identity/v3/projects", []int{503}, []string{"error", "message"}},
 		"token":       {sim.Fault{Service: "nova", Status: 401, Times: 1}, "/compute/v2.1/servers", []int{401, 200}, []string{"error", "title"}},
+		"log in":      {sim.Fault{Service: "keystone", Status: 401}, "/identity/v3/projects", []int{401}, []string{"error", "title"}},
 		"never":       {sim.Fault{Service: "nova", Status: 500, Probability: 1e-12}, "/compute/v2.1/servers", []int{200, 200}, nil},
 		"only slower": {sim.Fault{Service: "nova", Delay: time.Millisecond}, "/compute/v2.1/servers", []int{200}, nil},
 	} {

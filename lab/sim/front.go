@@ -10,7 +10,7 @@ import (
 
 // front sends requests to the services by the first part of their paths, as OpenStack does where one web server has them all.
 type front struct {
-	identity string // Keystone's URL
+	identity string // Keystone's URL without its version
 	backends map[string]backend
 	faults   *faults
 	counts   counts
@@ -55,11 +55,14 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	inner.Pattern = to.api.Route(&inner)
-	if status == http.StatusUnauthorized {
+	switch {
+	case status != http.StatusUnauthorized:
+		to.api.Fail(answer, &inner, status, injected)
+	case to.name == "keystone":
+		to.api.Fail(answer, &inner, status, service.NeedsAuthentication)
+	default:
 		service.Unauthorized(answer, f.identity)
-		return
 	}
-	to.api.Fail(answer, &inner, status, injected)
 }
 
 // injected is the message of errors that a Fault asked for.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,7 +87,7 @@ func start(ctx context.Context, c Config) (_ *Lab, err error) {
 	if err := l.addServers(); err != nil {
 		return nil, err
 	}
-	l.front = newFront(c.Seed, l.AuthURL, map[string]backend{
+	l.front = newFront(c.Seed, l.identity(), map[string]backend{
 		"identity": {"keystone", l.Keystone}, "compute": {"nova", l.Nova}, "placement": {"placement", l.Placement},
 		"image": {"glance", l.Glance}, "network": {"neutron", l.Neutron},
 	})
@@ -95,6 +96,10 @@ func start(ctx context.Context, c Config) (_ *Lab, err error) {
 	go func() { l.served <- l.server.Serve(listener) }()
 	return l, nil
 }
+
+// identity is where services send those without a token: to Keystone without its version, as www_authenticate_uri of
+// keystonemiddleware commonly has it.
+func (l *Lab) identity() string { return strings.TrimSuffix(l.AuthURL, "/v3") }
 
 func (l *Lab) makeServices(base string) (err error) {
 	c := l.config
@@ -115,6 +120,7 @@ func (l *Lab) makeServices(base string) (err error) {
 		return err
 	}
 	l.AuthURL = l.Keystone.URL()
+	identity := l.identity()
 	owner := l.Keystone.ProjectID(AdminProject)
 	var tokens service.Tokens = l.Keystone
 
@@ -125,18 +131,18 @@ func (l *Lab) makeServices(base string) (err error) {
 		p := h.provider()
 		providers, hosts, names = append(providers, p), append(hosts, nova.Host{ID: p.ID, Name: p.Name}), append(names, p.Name)
 	}
-	if l.Placement, err = placement.New(placement.Config{Tokens: tokens, Identity: l.AuthURL, Providers: providers}); err != nil {
+	if l.Placement, err = placement.New(placement.Config{Tokens: tokens, Identity: identity, Providers: providers}); err != nil {
 		return err
 	}
 	l.Glance, err = glance.New(glance.Config{
-		URL: base + "/image", Tokens: tokens, Identity: l.AuthURL, Owner: owner, Images: c.Images, Now: c.Now,
+		URL: base + "/image", Tokens: tokens, Identity: identity, Owner: owner, Images: c.Images, Now: c.Now,
 		Notifier: l.notifier("glance", notify.Unversioned),
 	})
 	if err != nil {
 		return err
 	}
 	l.Neutron, err = neutron.New(neutron.Config{
-		URL: base + "/network", Tokens: tokens, Identity: l.AuthURL, Owner: owner, Networks: c.Networks, Hosts: names, Now: c.Now,
+		URL: base + "/network", Tokens: tokens, Identity: identity, Owner: owner, Networks: c.Networks, Hosts: names, Now: c.Now,
 		Notifier: l.notifier("neutron", notify.Unversioned),
 	})
 	if err != nil {
@@ -159,7 +165,7 @@ func (l *Lab) makeServices(base string) (err error) {
 		unversioned, versioned = l.notifier("nova", notify.Unversioned), l.notifier("nova", notify.Versioned)
 	}
 	nc := nova.Config{
-		URL: base + "/compute", Tokens: tokens, Identity: l.AuthURL,
+		URL: base + "/compute", Tokens: tokens, Identity: identity,
 		Notifier: unversioned, Versioned: versioned,
 		Placement: l.Placement, Neutron: l.Neutron, Glance: l.Glance, Desktops: leasing{desktops, l.DHCP},
 		Hosts: hosts, Flavors: c.Flavors, Quota: c.Quota, Boot: c.Boot, Seed: c.Seed, BootsPerHost: c.BootsPerHost,

@@ -203,8 +203,8 @@ func Pools(ctx context.Context, broker, dir string) ([]PoolStatus, error) {
 	return answer.Pools, nil
 }
 
-// restEach is how much longer than its answer took the broker is left alone: for the answer it counts all desktops, which it is building.
-const restEach = 20
+// restEach is how much longer than its answer took the broker is left alone: it counts all desktops to answer, and is building them.
+const restEach = 10
 
 // Await waits until the broker's pools have what they are to keep ready, and tells how far they are.
 func (c *Cloud) Await(ctx context.Context, tell func(ready, wanted int)) error {

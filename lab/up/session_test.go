@@ -141,17 +141,18 @@ func TestShutOff(t *testing.T) {
 				all.Go(func() { sessions[i], errs[i] = d.Login(t.Context(), login(u)) })
 			}
 			all.Wait()
+			longest := time.Duration(0)
 			for i, err := range errs {
 				require.NoError(t, err)
 				require.Equal(t, before.Desktop, sessions[i].Desktop)
-				boot := time.Duration(0)
 				for _, s := range sessions[i].Steps {
 					if s.Step == client.StepBoot {
-						boot = s.Took
+						longest = max(longest, s.Took)
 					}
 				}
-				require.Greater(t, boot, 10*time.Millisecond, "%v", sessions[i].Steps)
 			}
+			// One of them at least: on a busy machine another may come when it runs already.
+			require.Greater(t, longest, 10*time.Millisecond)
 			server, _ := c.Sim.Server(before.Desktop.ID)
 			require.Equal(t, "ACTIVE", server.Status)
 			c.out(t, driver, sessions...)

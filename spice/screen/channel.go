@@ -41,6 +41,7 @@ type channel struct {
 	s    *session
 	kind wire.ChannelType
 	caps wire.Caps // the client's
+	mini bool      // the headers, as both sides want them
 	conn net.Conn
 
 	// Desktop.mu guards these. ended tells that the channel has no part in
@@ -48,6 +49,7 @@ type channel struct {
 	ended                        bool
 	generation, clientGeneration uint32
 	unacked                      uint32
+	serial                       uint64 // of the latest message that was sent
 
 	// A goroutine that writes lives only while there is something to write:
 	// most channels are silent most of the time.
@@ -60,7 +62,7 @@ type channel struct {
 func newChannel(d *Desktop, s *session, conn net.Conn, req wire.LinkRequest) *channel {
 	_ = conn.SetDeadline(time.Time{}) // the link phase's
 	// No client generation is what the server sent before it sent any.
-	return &channel{d: d, s: s, kind: req.Channel.Type, caps: req.Caps, conn: conn, clientGeneration: ^uint32(0)}
+	return &channel{d: d, s: s, kind: req.Channel.Type, caps: req.Caps, mini: req.Common.Has(wire.CapMiniHeader), conn: conn, clientGeneration: ^uint32(0)}
 }
 
 // run reads the client's messages until the connection ends.
@@ -71,16 +73,20 @@ func (c *channel) run() {
 		c.d.end(c)
 	}()
 	r := bufio.NewReaderSize(c.conn, readBuffer)
+	headerSize, parse := wire.HeaderSize, wire.Header
+	if !c.mini {
+		headerSize, parse = wire.FullHeaderSize, wire.FullHeader
+	}
 	for {
-		header, err := r.Peek(wire.HeaderSize)
+		header, err := r.Peek(headerSize)
 		if err != nil {
 			return
 		}
-		typ, size := wire.Header(header)
+		typ, size := parse(header)
 		if size > maxMessage {
 			return
 		}
-		_, _ = r.Discard(wire.HeaderSize) // buffered
+		_, _ = r.Discard(headerSize) // buffered
 		var body []byte
 		if size <= readBuffer {
 			if body, err = r.Peek(int(size)); err != nil {
@@ -171,11 +177,19 @@ func (c *channel) sendLinked() {
 // send sends a message. It never blocks. Desktop.mu is held.
 func (c *channel) send(typ uint16, appendBody func([]byte) []byte) {
 	c.unacked++
+	c.serial++
+	serial := c.serial
 	c.queue(func(b []byte) []byte {
-		b = wire.AppendHeader(b, typ, 0)
+		sizeAt := len(b) + 2 // behind the type
+		if c.mini {
+			b = wire.AppendHeader(b, typ, 0)
+		} else {
+			sizeAt += 8 // behind the serial
+			b = wire.AppendFullHeader(b, serial, typ, 0)
+		}
 		body := len(b)
 		b = appendBody(b)
-		binary.LittleEndian.PutUint32(b[body-4:], uint32(len(b)-body))
+		binary.LittleEndian.PutUint32(b[sizeAt:], uint32(len(b)-body))
 		return b
 	})
 }

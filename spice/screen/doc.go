@@ -20,6 +20,6 @@
 // which would be most of the load), tickets that are decrypted only if the
 // desktop has one, no bandwidth test after main's INIT, and no sound, agent,
 // USB or migration. It also sends SET_ACK on main and inputs, which
-// spice-server does on display and cursor alone. Clients without mini headers
-// are refused.
+// spice-server does on display and cursor alone. Of a client without mini
+// headers it takes no sub-messages: their list is not read.
 package screen

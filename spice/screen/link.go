@@ -56,7 +56,7 @@ func (d *Desktop) link(conn net.Conn) (wire.LinkRequest, error) {
 	if _, err := io.ReadFull(conn, body); err != nil {
 		return req, err
 	}
-	if req, err = wire.ParseLinkRequest(body); err != nil || !req.Common.Has(wire.CapMiniHeader) {
+	if req, err = wire.ParseLinkRequest(body); err != nil {
 		return refuse(wire.LinkInvalidData)
 	}
 	if slices.Contains(d.config.Secure, req.Channel.Type) && !isSecure(conn) {

@@ -37,7 +37,6 @@ func TestLinkIsRefusedBeforeTheTicket(t *testing.T) {
 		"too short":       {change(12, 17), wire.LinkInvalidData},
 		"many caps":       {change(wire.LinkHeaderSize+8, 1), wire.LinkInvalidData},
 		"caps outside":    {change(wire.LinkHeaderSize+15, 1), wire.LinkInvalidData},
-		"no mini header":  {wire.LinkRequest{Channel: wire.ChannelID{Type: wire.Main}, Common: 3}.Append(nil), wire.LinkInvalidData},
 		"plain in secure": {wire.LinkRequest{Channel: wire.ChannelID{Type: wire.Inputs}, Common: testCommon}.Append(nil), wire.LinkNeedSecured},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"io"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -32,6 +33,45 @@ func TestMainTellsOfTheDesktop(t *testing.T) {
 
 	cursor := openChannel(t, tcpTo(t, d), init.SessionID, wire.Cursor, "")
 	require.Len(t, cursor.expect(wire.MsgCursorInit).body, 11)
+}
+
+// TestFullHeaders: a client of before mini headers.
+func TestFullHeaders(t *testing.T) {
+	conn := tcpTo(t, newDesktop(Config{}, testHost(newAlarm)))()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	_, result, err := tryLink(conn, wire.LinkRequest{Channel: wire.ChannelID{Type: wire.Main}, Common: wire.CapsOf(wire.CapAuthSelection, wire.CapAuthSpice)}, "")
+	require.NoError(t, err)
+	require.Equal(t, wire.LinkOK, result)
+	serial := uint64(0)
+	expect := func(want uint16) []byte {
+		header := make([]byte, wire.FullHeaderSize)
+		_, err := io.ReadFull(conn, header)
+		require.NoError(t, err)
+		typ, size := wire.FullHeader(header)
+		require.Equal(t, want, typ)
+		serial++
+		require.Equal(t, wire.AppendFullHeader(nil, serial, typ, int(size)), header, "in series, without sub-messages")
+		body := make([]byte, size)
+		_, err = io.ReadFull(conn, body)
+		require.NoError(t, err)
+		return body
+	}
+	send := func(serial uint64, typ uint16, body ...byte) {
+		_, err := conn.Write(append(wire.AppendFullHeader(nil, serial, typ, len(body)), body...))
+		require.NoError(t, err)
+	}
+	_, err = wire.ParseInit(expect(wire.MsgMainInit))
+	require.NoError(t, err)
+	ack, err := wire.ParseSetAck(expect(wire.MsgSetAck))
+	require.NoError(t, err)
+	send(1, wire.MsgcAckSync, byte(ack.Generation), 0, 0, 0)
+	send(2, wire.MsgcMainAttachChannels)
+	ids, err := wire.ParseChannelsList(expect(wire.MsgMainChannelsList))
+	require.NoError(t, err)
+	require.Len(t, ids, 3)
+	send(3, wire.MsgcMainMouseModeRequest, byte(wire.MouseClient), 0)
+	_, err = wire.ParseMouseMode(expect(wire.MsgMainMouseMode))
+	require.NoError(t, err)
 }
 
 func TestPlainKeyboardIsWarnedOf(t *testing.T) {

@@ -126,10 +126,14 @@ func TestSizes(t *testing.T) {
 		"MOUSE_POSITION": {wire.PositionSize, wire.AppendPosition(nil, 1, 1, 0)},
 		"MOUSE_PRESS":    {wire.ButtonSize, wire.AppendButton(nil, wire.ButtonLeft, 1)},
 		"header":         {wire.HeaderSize, wire.AppendHeader(nil, 1, 2)},
+		"full header":    {wire.FullHeaderSize, wire.AppendFullHeader(nil, 1, 2, 3)},
 	} {
 		require.Len(t, x.body, x.size, name)
 	}
 	typ, size := wire.Header(wire.AppendHeader(nil, wire.MsgDisplayDrawCopy, 1<<20))
+	require.Equal(t, wire.MsgDisplayDrawCopy, typ)
+	require.EqualValues(t, 1<<20, size)
+	typ, size = wire.FullHeader(wire.AppendFullHeader(nil, 1<<40, wire.MsgDisplayDrawCopy, 1<<20))
 	require.Equal(t, wire.MsgDisplayDrawCopy, typ)
 	require.EqualValues(t, 1<<20, size)
 }

@@ -35,7 +35,7 @@ type Image struct {
 type Config struct {
 	URL      string // its own, without /v2
 	Tokens   service.Tokens
-	Identity string // Keystone's URL, for answers of 401
+	Identity string // Keystone's URL without its version, for answers of 401
 	Owner    string // the images' project
 	Images   []Image
 	Now      func() time.Time

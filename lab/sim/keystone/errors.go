@@ -12,7 +12,7 @@ import (
 
 // The words of keystone/exception.py.
 const (
-	sayUnauthorized = "The request you have made requires authentication."
+	sayUnauthorized = service.NeedsAuthentication
 	sayUnexpected   = "An unexpected error prevented the server from fulfilling your request."
 	sayNoToken      = "Failed to validate token"
 	sayNoFernet     = "Could not recognize Fernet token"

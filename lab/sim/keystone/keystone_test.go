@@ -126,6 +126,7 @@ func TestApplicationCredentials(t *testing.T) {
 		{admin, "POST " + path, `{"application_credential":{"name":"x","roles":[{"name":"owner"}]}}`, 400},
 		{admin, "POST " + path, `{"application_credential":{"name":"x","expires_at":"soon"}}`, 400},
 		{bob, "POST " + path, `{"application_credential":{"name":"x"}}`, 403},
+		{admin, "POST " + path, `{"application_credential":{"name":"x","unrestricted":"yes"}}`, 400},
 		{token, "POST " + path, `{"application_credential":{"name":"x"}}`, 403}, // it is restricted
 		{"", "POST /v3/auth/tokens", `{"auth":{"identity":` + byID + inDesktops + `}}`, 401},
 		{"", "POST /v3/auth/tokens", `{"auth":{"identity":` + strings.Replace(byID, "s3", "s4", 1) + `}}`, 401},

@@ -30,7 +30,7 @@ type Network struct {
 type Config struct {
 	URL      string // its own, without /v2.0
 	Tokens   service.Tokens
-	Identity string    // Keystone's URL, for answers of 401
+	Identity string    // Keystone's URL without its version, for answers of 401
 	Owner    string    // the networks' project; they are shared
 	Networks []Network // may be none
 	Hosts    []string  // where agents run

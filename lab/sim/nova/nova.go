@@ -59,7 +59,7 @@ type Host struct{ ID, Name string }
 type Config struct {
 	URL      string // its own, without /v2.1
 	Tokens   service.Tokens
-	Identity string // Keystone's URL, for answers of 401
+	Identity string // Keystone's URL without its version, for answers of 401
 
 	Placement *placement.Placement
 	Neutron   *neutron.Neutron

@@ -59,7 +59,7 @@ type Provider struct {
 // Config is how a Placement begins.
 type Config struct {
 	Tokens    service.Tokens
-	Identity  string // Keystone's URL, for answers of 401
+	Identity  string // Keystone's URL without its version, for answers of 401
 	Providers []Provider
 }
 

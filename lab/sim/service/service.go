@@ -27,11 +27,15 @@ type Tokens interface {
 // Fail answers a request with an error in a service's own form.
 type Fail func(w http.ResponseWriter, r *http.Request, status int, message string)
 
-// Unauthorized answers as keystonemiddleware does before a request reaches a service. identity is Keystone's URL.
+// NeedsAuthentication is the message of an answer of 401, Keystone's and keystonemiddleware's.
+const NeedsAuthentication = "The request you have made requires authentication."
+
+// Unauthorized answers as keystonemiddleware does before a request reaches a service. identity is Keystone's URL, commonly
+// without its version (www_authenticate_uri).
 func Unauthorized(w http.ResponseWriter, identity string) {
 	w.Header().Set("WWW-Authenticate", `Keystone uri="`+identity+`"`)
 	WriteJSON(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{
 		"code": http.StatusUnauthorized, "title": "Unauthorized",
-		"message": "The request you have made requires authentication.",
+		"message": NeedsAuthentication,
 	}})
 }
