@@ -1,0 +1,68 @@
+package collector
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Describe sends all families, so that a registry refuses two of one name.
+func (s *Set) Describe(out chan<- *prometheus.Desc) {
+	for _, f := range Families() {
+		out <- f.desc
+	}
+	for _, e := range s.exporters {
+		for _, f := range e.Families {
+			out <- f.desc
+		}
+	}
+}
+
+// Collect sends what is known, without asking anybody.
+func (s *Set) Collect(out chan<- prometheus.Metric) {
+	for _, e := range s.exporters {
+		for _, c := range e.Live {
+			c.Collect(out)
+		}
+	}
+	for _, src := range s.sources {
+		s.collectSource(out, src)
+	}
+	for _, l := range s.listeners {
+		out <- running.Value(bit(l.runs.Load()), l.collector)
+	}
+}
+
+func (s *Set) collectSource(out chan<- prometheus.Metric, src *source) {
+	st := src.state.Load()
+	if st == nil {
+		st = &state{}
+	}
+	labels := []string{src.collector, src.Target}
+	out <- lastSuccess.Value(seconds(st.success), labels...)
+	out <- lastFailure.Value(seconds(st.failure), labels...)
+	out <- updateDuration.Value(st.took.Seconds(), labels...)
+	out <- updates.Value(float64(st.successes), append(labels, "success")...)
+	out <- updates.Value(float64(st.failures), append(labels, "failure")...)
+	if !st.answered {
+		return
+	}
+	out <- dataAge.Value(s.now().Sub(st.begun).Seconds(), labels...)
+	for _, m := range st.metrics {
+		out <- m
+	}
+}
+
+func bit(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixNano()) / 1e9
+}
