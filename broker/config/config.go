@@ -7,28 +7,25 @@
 package config
 
 import (
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/deskstorm/deskstorm/broker/allocator"
+	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
 // Config is the broker's configuration. Where a field has no default the file must have its key.
 type Config struct {
-	Listen        string // host:port; port 0 is any free one
-	TLS           *TLS   // default: nil, HTTP in the clear, for a proxy on the same machine that does TLS
-	OperatorToken Secret // who shows it may drain, rebind and read all sessions
-	MaxLogins     int    // logins under way at once, 1 to 100000; more are refused; default: 1000
+	Listen        string            // host:port; port 0 is any free one
+	TLS           *TLS              // default: nil, HTTP in the clear, for a proxy on the same machine that does TLS
+	OperatorToken configfile.Secret // who shows it may drain, rebind and read all sessions
+	MaxLogins     int               // logins under way at once, 1 to 100000; more are refused; default: 1000
 	// Lease is how long a session lasts that its thin client does not renew, 1s to 24h: a thin client that lost its power
 	// never logs out. Default: 10m.
 	Lease time.Duration
 	// Database is the DSN, sqlite:///absolute/path or postgres://user@host/database. With a password it is a secret.
-	Database   Secret
+	Database   configfile.Secret
 	Cloud      Cloud
 	Directory  Directory
 	Console    Console
@@ -55,20 +52,20 @@ type Cloud struct {
 
 // Directory is LDAP.
 type Directory struct {
-	URLs         []string // ldap://host[:port] or ldaps://host[:port], tried in their order
-	StartTLS     bool     // on ldap:// (RFC 4511, 4.14); without it passwords cross the network in the clear; default: false
-	CAFile       string   // in PEM form; default: empty, the system's
-	BindDN       string   // who searches; default: empty, anonymous
-	BindPassword Secret   // there is one if there is a BindDN
-	UserBase     string   // the DN below which users are
-	UserFilter   string   // finds a user (RFC 4515); %s is the name that was typed; default: "(&(objectClass=person)(uid=%s))"
-	UserName     string   // the attribute with a user's name; default: "uid"
-	GroupBase    string   // the DN below which groups are; default: empty, users have no groups
-	GroupFilter  string   // what a group must match besides; default: empty, nothing
-	GroupMember  string   // a group's attribute with its members' DNs; default: "member"
-	GroupName    string   // a group's attribute with its name; default: "cn"
-	Nested       bool     // groups of groups count; default: true
-	InChain      bool     // Active Directory finds groups of groups itself, other directories find none so; default: false
+	URLs         []string          // ldap://host[:port] or ldaps://host[:port], tried in their order
+	StartTLS     bool              // on ldap:// (RFC 4511, 4.14); without it passwords cross the network in the clear; default: false
+	CAFile       string            // in PEM form; default: empty, the system's
+	BindDN       string            // who searches; default: empty, anonymous
+	BindPassword configfile.Secret // there is one if there is a BindDN
+	UserBase     string            // the DN below which users are
+	UserFilter   string            // finds a user (RFC 4515); %s is the name that was typed; default: "(&(objectClass=person)(uid=%s))"
+	UserName     string            // the attribute with a user's name; default: "uid"
+	GroupBase    string            // the DN below which groups are; default: empty, users have no groups
+	GroupFilter  string            // what a group must match besides; default: empty, nothing
+	GroupMember  string            // a group's attribute with its members' DNs; default: "member"
+	GroupName    string            // a group's attribute with its name; default: "cn"
+	Nested       bool              // groups of groups count; default: true
+	InChain      bool              // Active Directory finds groups of groups itself, other directories find none so; default: false
 	// GroupTTL is how long it is remembered which groups are in which, 0s to 1h; default: 1m.
 	GroupTTL time.Duration
 	PageSize int // groups in one answer (RFC 2696), 1 to 5000; Active Directory gives 1000 at most; default: 500
@@ -105,9 +102,9 @@ type Libvirt struct {
 // StaticConsole is a SPICE server that nothing else tells of. It has one port at least.
 type StaticConsole struct {
 	Host    string
-	Port    int    // in the clear; default: 0, none
-	TLSPort int    // default: 0, none
-	Ticket  Secret // default: none
+	Port    int               // in the clear; default: 0, none
+	TLSPort int               // default: 0, none
+	Ticket  configfile.Secret // default: none
 }
 
 // After is what becomes of a desktop whose binding has ended.
@@ -125,8 +122,8 @@ type Pool struct {
 	Flavor           string // Nova's, name or id
 	Image            string // Glance's, name or id
 	Networks         []string
-	AvailabilityZone string // default: empty, Nova chooses
-	UserData         Secret // for cloud-init or cloudbase-init; default: none
+	AvailabilityZone string            // default: empty, Nova chooses
+	UserData         configfile.Secret // for cloud-init or cloudbase-init; default: none
 
 	Ready        int           // desktops kept ready, 0 to Max
 	Max          int           // desktops of the pool altogether, 1 to 100000
@@ -137,34 +134,36 @@ type Pool struct {
 	After        After         // default: Replace
 }
 
+// what the file is, for errors.
+const what = "the broker's configuration"
+
 // Load reads the file.
 func Load(path string) (Config, error) {
-	f, err := os.Open(path)
+	r, root, err := configfile.Load(path, what)
 	if err != nil {
-		return Config{}, fmt.Errorf("reading the broker's configuration: %w", err)
+		return Config{}, err
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err != nil {
-		return Config{}, fmt.Errorf("reading the broker's configuration: %w", err)
-	}
-	return Parse(data, path)
+	return read(r, root)
 }
 
 // Parse reads a configuration. The name is the file's path; errors begin with it, and relative paths begin in its folder. The
-// error joins an *Error for each mistake, in the file's order.
+// error joins a *configfile.Error for each mistake, in the file's order.
 func Parse(data []byte, name string) (Config, error) {
-	r := &reader{file: name, dir: filepath.Dir(name), at: map[string]ast.Node{}}
-	root := r.parse(data)
+	r, root := configfile.Parse(data, name, what)
+	return read(r, root)
+}
+
+func read(file *configfile.Reader, root ast.Node) (Config, error) {
 	if root == nil {
-		return Config{}, r.err()
+		return Config{}, file.Err()
 	}
+	r := &reader{file}
 	c, rules, def := r.config(root)
-	if len(r.mistakes) == 0 { // a value that could not be read would be missed elsewhere as well
+	if r.Err() == nil { // a value that could not be read would be missed elsewhere as well
 		c.Allocators = r.references(c, rules, def)
 	}
-	if len(r.mistakes) > 0 {
-		return Config{}, r.err()
+	if err := r.Err(); err != nil {
+		return Config{}, err
 	}
 	return c, nil
 }

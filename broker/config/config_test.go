@@ -16,6 +16,7 @@ import (
 	"github.com/deskstorm/deskstorm/broker/config"
 	"github.com/deskstorm/deskstorm/broker/directory"
 	"github.com/deskstorm/deskstorm/broker/store"
+	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
 // minimal is a configuration with all that is needed and nothing more.
@@ -48,7 +49,7 @@ func TestMinimal(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, allocator.Allocator{Name: "default", Pool: "standard", Bind: store.BindUser}, got)
 
-	c.OperatorToken, c.Database, c.Allocators = config.Secret{}, config.Secret{}, nil
+	c.OperatorToken, c.Database, c.Allocators = configfile.Secret{}, configfile.Secret{}, nil
 	require.Equal(t, config.Config{
 		Listen:    "127.0.0.1:8080",
 		MaxLogins: 1000,
@@ -347,7 +348,7 @@ func TestMistakes(t *testing.T) {
 			require.Error(t, err)
 			require.Equal(t, config.Config{}, c, "nothing is half read")
 			require.NotContains(t, err.Error(), "hunter2")
-			var first *config.Error
+			var first *configfile.Error
 			require.True(t, errors.As(err, &first))
 			require.Equal(t, "broker.yaml", first.File)
 			require.Equal(t, "broker.yaml:"+strings.Join(test.want, "\nbroker.yaml:"), err.Error())

@@ -14,7 +14,7 @@ func (r *reader) references(c Config, rules []allocator.Allocator, def *allocato
 	var names []string
 	for i, p := range c.Pools {
 		if pools[p.Name] {
-			r.wrong(r.node(fmt.Sprintf("$.pools[%d].name", i)), "%s is another pool's name already", p.Name)
+			r.Wrong(r.Node(fmt.Sprintf("$.pools[%d].name", i)), "%s is another pool's name already", p.Name)
 			continue
 		}
 		pools[p.Name] = true
@@ -22,7 +22,7 @@ func (r *reader) references(c Config, rules []allocator.Allocator, def *allocato
 	}
 	pool := func(path, name string) {
 		if !pools[name] {
-			r.wrong(r.node(path), "expected a pool of this file (%s), found %q", strings.Join(names, ", "), name)
+			r.Wrong(r.Node(path), "expected a pool of this file (%s), found %q", strings.Join(names, ", "), name)
 		}
 	}
 	for i, a := range rules {
@@ -42,7 +42,7 @@ func (r *reader) references(c Config, rules []allocator.Allocator, def *allocato
 				path = fmt.Sprintf("$.allocators[%d].%s", rule.Rule, rule.Field)
 			}
 		}
-		r.wrong(r.node(path), "%v", err)
+		r.Wrong(r.Node(path), "%v", err)
 	}
 	return set
 }

@@ -71,7 +71,9 @@ func TestDemo(t *testing.T) {
 				require.Positive(t, parts[name].Seconds, name)
 			}
 			require.Positive(t, s.Keys)
-			require.Equal(t, int64(s.Keys), *s.KeysReceived)
+			// A key on its way when a fault ends its session is sent and not received, one a session at most.
+			require.LessOrEqual(t, *s.KeysReceived, int64(s.Keys))
+			require.GreaterOrEqual(t, *s.KeysReceived, int64(s.Keys-len(s.Ended)))
 			require.Len(t, s.Faults, 5)
 			for _, f := range s.Faults[3:] { // whether a login or a probe meets the others is a matter of chance in so short a shift
 				require.NotNil(t, f.NoticedSeconds, f.What)
