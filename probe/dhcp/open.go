@@ -127,7 +127,7 @@ func (p *probe) notOurs(server netip.Addr) error {
 // alone in its subnet, /32, because with a subnet's first address the kernel removes the others (promote_secondaries in
 // ip-sysctl.rst). Its routes go with it, and their metric is such that other traffic prefers any other.
 func (c *client) addAddress(l Lease) error {
-	valid := int((c.probe.longest() + 5*time.Second) / time.Second)
+	valid := int((c.probe.Longest() + 5*time.Second) / time.Second)
 	link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: c.probe.link.Index, Name: c.probe.link.Name}}
 	a := &netlink.Addr{IPNet: network(netip.PrefixFrom(l.Address.Addr(), 32)), ValidLft: valid, PreferedLft: valid}
 	if err := netlink.AddrAdd(link, a); errors.Is(err, os.ErrExist) {
