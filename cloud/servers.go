@@ -36,7 +36,6 @@ type Server struct {
 	Tags             []string
 	Addresses        []Address
 	Created, Updated time.Time
-	Launched         time.Time // when it first ran; zero: not yet
 }
 
 // Address is a port of a server.
@@ -70,9 +69,8 @@ func (s *Server) UnmarshalJSON(text []byte) error {
 			IP  string `json:"addr"`
 			MAC string `json:"OS-EXT-IPS-MAC:mac_addr"`
 		} `json:"addresses"`
-		Created  time.Time `json:"created"`
-		Updated  time.Time `json:"updated"`
-		Launched novaTime  `json:"OS-SRV-USG:launched_at"`
+		Created time.Time `json:"created"`
+		Updated time.Time `json:"updated"`
 	}
 	if err := json.Unmarshal(text, &wire); err != nil {
 		return err
@@ -81,7 +79,7 @@ func (s *Server) UnmarshalJSON(text []byte) error {
 		ID: wire.ID, Name: wire.Name, Status: wire.Status, TaskState: wire.TaskState, Fault: wire.Fault.Message,
 		ProjectID: wire.ProjectID, UserID: wire.UserID, Flavor: wire.Flavor.Name,
 		Host: wire.Host, Hypervisor: wire.Hypervisor, InstanceName: wire.InstanceName, AvailabilityZone: wire.Zone,
-		Metadata: wire.Metadata, Tags: wire.Tags, Created: wire.Created, Updated: wire.Updated, Launched: wire.Launched.Time,
+		Metadata: wire.Metadata, Tags: wire.Tags, Created: wire.Created, Updated: wire.Updated,
 	}
 	for _, network := range slices.Sorted(maps.Keys(wire.Addresses)) {
 		for _, a := range wire.Addresses[network] {

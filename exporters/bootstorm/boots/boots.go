@@ -39,6 +39,9 @@ const (
 	Usable Step = "usable"
 )
 
+// Steps are the steps in their order.
+func Steps() []Step { return []Step{Begun, Active, Leased, Usable} }
+
 // Total is all steps together: from the acceptance to the end of the last step.
 const Total Step = "total"
 
@@ -213,16 +216,13 @@ func (a *Account) note(s Sighting, b *boot) {
 	}
 }
 
-// steps are the steps of a boot in their order.
-var steps = []Step{Begun, Active, Leased, Usable}
-
 // reach notes that a step ended. It is told at once, as a boot may never come to its end.
 func (a *Account) reach(b *boot, step Step, at time.Time) {
 	if _, known := b.reached[step]; known {
 		return
 	}
 	from := b.accepted
-	for _, s := range steps {
+	for _, s := range Steps() {
 		if s == step {
 			break
 		}

@@ -74,7 +74,7 @@ func TestAccount(t *testing.T) {
 				a.See(sighting, zero)
 			}
 			require.Equal(t, test.want, d.lines)
-			require.Empty(t, a.Servers())
+			require.Empty(t, a.boots)
 		})
 	}
 }
@@ -87,8 +87,10 @@ func TestLost(t *testing.T) {
 	a.See(Sighting{Server: "slow", Kind: Create, What: HasBegun, At: at(1), Host: "node7"}, at(1))
 	a.Tick(at(60))
 	require.Empty(t, a.Summary(at(60)).Lost)
+	require.Empty(t, a.Overdue(at(60)))
 	a.Tick(at(61))
 	a.Tick(at(62))
+	require.ElementsMatch(t, []string{"lost", "slow"}, a.Overdue(at(62)))
 	require.Equal(t, Summary{
 		Waiting: map[Kind]map[Step]int{Create: {Begun: 1, Active: 1}}, Lost: map[Kind]int{Create: 1},
 		Oldest: map[Kind]time.Duration{Create: 62 * time.Second}, ByHost: map[string]int{"node7": 1},
@@ -97,7 +99,7 @@ func TestLost(t *testing.T) {
 	a.See(Sighting{Server: "lost", Kind: Create, What: HasBegun, At: at(90)}, at(90))
 	require.Empty(t, a.Summary(at(90)).Lost, "it was found")
 	a.Tick(at(3601))
-	require.Empty(t, a.Servers())
+	require.Empty(t, a.boots)
 	require.ElementsMatch(t, []string{
 		"create accepted", "create accepted", "create begun 1s", "create lost", "create begun 1m30s",
 		"create failed: timeout", "create failed", "create failed: timeout", "create failed",
@@ -121,9 +123,9 @@ func TestMemory(t *testing.T) {
 	for i := range maxBoots + 10 {
 		a.See(Sighting{Server: fmt.Sprint(i), Kind: Create, What: WasAccepted, At: at(0)}, at(0))
 	}
-	require.Len(t, a.Servers(), maxBoots)
+	require.Len(t, a.boots, maxBoots)
 	a.Tick(at(3601))
-	require.Empty(t, a.Servers())
+	require.Empty(t, a.boots)
 	a.Tick(at(2 * 3602))
 	require.Empty(t, a.ended)
 }

@@ -33,10 +33,10 @@ func (a *Account) Summary(now time.Time) Summary {
 
 // waitsFor is the step after the last that was reached.
 func (a *Account) waitsFor(b *boot) Step {
-	next := Begun
-	for i, s := range steps {
-		if _, known := b.reached[s]; known && i+1 < len(steps) {
-			next = steps[i+1]
+	next, all := Begun, Steps()
+	for i, s := range all[:len(all)-1] {
+		if _, known := b.reached[s]; known {
+			next = all[i+1]
 		}
 	}
 	if next == Leased && !a.config.Leases {
@@ -71,13 +71,14 @@ func (a *Account) Knows(server string) bool {
 	return a.boots[server] != nil
 }
 
-// Servers are those whose boots are under way.
-func (a *Account) Servers() []string {
+// Overdue are servers that Nova should be done with: their boots have waited for longer than LostAfter.
+func (a *Account) Overdue(now time.Time) (all []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	all := make([]string, 0, len(a.boots))
-	for server := range a.boots {
-		all = append(all, server)
+	for server, b := range a.boots {
+		if _, active := b.reached[Active]; !active && now.Sub(b.seen) > a.config.LostAfter {
+			all = append(all, server)
+		}
 	}
 	return all
 }
