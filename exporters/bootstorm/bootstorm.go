@@ -71,7 +71,8 @@ func listen(ctx context.Context, l notification.Listener, account *boots.Account
 		counts.notifications.WithLabelValues("malformed").Inc()
 		log.Debug("a message is no notification", "err", err)
 	}
-	return l.Listen(ctx, func() { log.Info("listening to notifications", "exchange", l.Exchanges, "keys", l.Keys) }, heard, bad)
+	defer counts.listening.Set(0)
+	return l.Listen(ctx, func() { counts.listening.Set(1) }, heard, bad)
 }
 
 // outside looks at what Nova does not know: time, leases, desktops' doors.

@@ -26,7 +26,6 @@ type Config struct {
 	LostAfter   time.Duration // how long an accepted boot may wait for a compute node, 5s to 1h; default: 1m
 	GiveUpAfter time.Duration // how long a boot may take, 1m to 24h; it counts as failed then; default: 1h
 	Poll        time.Duration // how often Nova is asked, 1s to 10m; default: 15s
-	Hosts       []Host        // whose disks are watched; default: none
 	Slow        time.Duration // a disk request's mean time from which a storm slows its host, 1ms to 10s; default: 50ms
 	// Drowning is that time from which the host drowns, 1ms to 1m; default: 200ms, at which a boot took 40 minutes in production.
 	Drowning time.Duration
