@@ -14,6 +14,7 @@ import (
 	"github.com/deskstorm/deskstorm/cloud"
 	"github.com/deskstorm/deskstorm/cloud/notification"
 	"github.com/deskstorm/deskstorm/exporters/bootstorm/boots"
+	"github.com/deskstorm/deskstorm/exporters/bootstorm/storage"
 	"github.com/deskstorm/deskstorm/exporters/collector"
 )
 
@@ -51,6 +52,14 @@ func New(c Config, log *slog.Logger) (collector.Exporter, error) {
 		e.Run = func(ctx context.Context) error { return listen(ctx, l, account, counts, log) }
 	}
 	e.Sources = append(e.Sources, outside(c, account))
+	for _, h := range c.Hosts {
+		reader, err := storage.Open(h)
+		if err != nil {
+			return collector.Exporter{}, err
+		}
+		watched := &host{name: h.Name, reader: reader, account: account, slow: c.Slow, drowning: c.Drowning, now: time.Now}
+		e.Sources = append(e.Sources, watched.source())
+	}
 	return e, nil
 }
 

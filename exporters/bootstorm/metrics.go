@@ -43,17 +43,19 @@ var (
 		"Share of the time in which the busiest disk had requests; only from diskstats.", "host")
 	hostQueue = collector.Gauge("deskstorm_bootstorm_host_queue_requests",
 		"Disk requests under way on average.", "host")
+	hostInFlight = collector.Gauge("deskstorm_bootstorm_host_requests_in_flight",
+		"Disk requests under way at the last look; only from diskstats.", "host")
 	hostRate = collector.Gauge("deskstorm_bootstorm_host_requests_per_second",
 		"Disk requests ended a second, by direction: read or write.", "host", "direction")
 	severity = collector.Gauge("deskstorm_bootstorm_severity",
-		"0: nothing boots. 1: boots, and the disks keep up. 2: boots, and requests take longer than slow. 3: boots, and requests take longer than "+
-			"drowning or the disk is busy all the time.", "host")
+		"0: nothing boots. 1: boots, and the disks keep up. 2: boots, and requests take longer than slow or a disk is busy all the time. "+
+			"3: boots, and requests take longer than drowning, or longer than slow at a disk that is busy all the time.", "host")
 )
 
 // Families are all metrics of the exporter.
 var Families = []*collector.Family{
 	inProgress, notBegun, oldest, accepted, ended, failures, lost, took, notifications, listening,
-	hostBoots, hostLatency, hostUtilisation, hostQueue, hostRate, severity,
+	hostBoots, hostLatency, hostUtilisation, hostQueue, hostInFlight, hostRate, severity,
 }
 
 // counters count boots as things happen to them. They are the account's Observer.
