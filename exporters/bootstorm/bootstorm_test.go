@@ -30,7 +30,12 @@ func export(t *testing.T, c Config) exported {
 	t.Helper()
 	e, err := New(c, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	require.NoError(t, err)
-	set := collector.NewSet([]collector.Exporter{e}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	return run(t, collector.NewSet([]collector.Exporter{e}, slog.New(slog.NewTextHandler(t.Output(), nil))))
+}
+
+// run runs a Set until the test ends.
+func run(t *testing.T, set *collector.Set) exported {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- set.Run(ctx) }()
