@@ -98,6 +98,7 @@ type Cell struct{ Site, Department string }
 type Timeline struct {
 	From, To time.Time
 	steps    map[Cell][]step
+	cells    []Cell
 }
 
 // step is a level that holds from a second (Unix) to the next step.
@@ -128,9 +129,13 @@ func NewTimeline(from, to time.Time, rosters ...*Roster) *Timeline {
 			levels = append(levels, step{change.at, level})
 		}
 		t.steps[c] = slices.Clip(levels)
+		t.cells = append(t.cells, c)
 	}
 	return t
 }
+
+// Cells are the departments that have a shift in the span.
+func (t *Timeline) Cells() []Cell { return t.cells }
 
 // Expected is how many people should be at work then.
 func (t *Timeline) Expected(c Cell, now time.Time) int {
