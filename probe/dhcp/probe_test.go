@@ -23,7 +23,7 @@ import (
 // quick is for servers that answer within milliseconds.
 func quick(n *netns.Namespace) dhcp.Target {
 	return dhcp.Target{
-		Interface: dhcptest.Link, Namespace: n.Path(), Timeout: 700 * time.Millisecond, Attempts: 2, Window: 200 * time.Millisecond,
+		Interface: dhcptest.Link, Namespace: n.Path(), Timeout: 1500 * time.Millisecond, Attempts: 2, Window: 400 * time.Millisecond,
 	}
 }
 
@@ -86,7 +86,8 @@ func TestHealthy(t *testing.T) {
 	require.Eventually(t, func() bool { return len(leases(t, server)) == 0 }, 5*time.Second, 10*time.Millisecond, "the lease was released")
 }
 
-// TestPortOfItsOwn: a server that knows some MACs and ignores others, as Neutron's does, and a probe with another MAC than its interface.
+// TestPortOfItsOwn: a server that knows some MACs and ignores others, as Neutron's does, and a probe with another MAC than
+// its interface.
 func TestPortOfItsOwn(t *testing.T) {
 	lab := dhcptest.New(t, 1)
 	lab.MustStart(t, 0, dhcptest.Dnsmasq{
