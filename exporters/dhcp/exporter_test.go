@@ -154,6 +154,8 @@ func TestSituations(t *testing.T) {
 	r := base
 	r.RenewalsAnswered = 1
 	require.Equal(t, "healthy", dhcp.SituationsOf(r, false), "a filter may want the client's port")
+	r.Renew, r.RenewalsSent, r.RenewalsAnswered = probe.Exchange{Outcome: probe.Skipped}, 0, 0
+	require.Equal(t, "healthy", dhcp.SituationsOf(r, false), "through a relay")
 }
 
 const example = `
