@@ -1,6 +1,6 @@
-// Package dhcp is the exporter of DHCP: it asks the servers of networks again and again as a desktop's client does, reads their
-// leases, audits their sockets, and says in a word what is the matter (deskstorm_dhcp_situation). Renewals that are not answered,
-// though first requests are, show at once, and not when the leases of a whole network run out.
+// Package dhcp is the exporter of DHCP: it asks the servers of networks again and again as a desktop's client does, reads
+// their leases, audits their sockets, and says in a word what is the matter (deskstorm_dhcp_situation). Renewals that are not
+// answered, though first requests are, show at once, and not when the leases of a whole network run out.
 package dhcp
 
 import (
@@ -21,8 +21,8 @@ import (
 	"github.com/deskstorm/deskstorm/probe/dhcp"
 )
 
-// Overdue is which part of a lease remains at least while clients renew in time: they do at half (T1, RFC 2131 section 4.4.5), and
-// retransmit a little later.
+// Overdue is which part of a lease remains at least while clients renew in time: they do at half (T1, RFC 2131 section
+// 4.4.5), and retransmit a little later.
 const Overdue = 0.45
 
 // exchanges are the label's values.
@@ -31,15 +31,19 @@ var exchanges = []string{"dora", "renew", "rebind"}
 // auditTimeout is far more than a look at the sockets of a host takes.
 const auditTimeout = 10 * time.Second
 
-// New makes the exporter, with a source for each network and each host. What changes in a network's situation, and what metrics have
-// no room for, such as a foreign server's address, it logs.
+// New makes the exporter, with a source for each network and each host. What changes in a network's situation, and what
+// metrics have no room for, such as a foreign server's address, it logs.
 func New(c Config, log *slog.Logger) (collector.Exporter, error) {
 	if err := c.check(); err != nil {
 		return collector.Exporter{}, err
 	}
 	c = c.withDefaults()
 	counts, durations := probes.CounterVec(), duration.HistogramVec()
-	e := collector.Exporter{Name: "dhcp", Families: Families(), Live: []prometheus.Collector{counts, durations}}
+	var hosts []*host
+	for _, h := range c.Hosts {
+		hosts = append(hosts, &host{Host: h})
+	}
+	e := collector.Exporter{Name: "dhcp", Families: Families, Live: []prometheus.Collector{counts, durations}}
 	for _, configured := range c.Networks {
 		for _, exchange := range exchanges { // so that the first failure is an increase
 			for _, o := range dhcp.Outcomes() {
@@ -48,7 +52,7 @@ func New(c Config, log *slog.Logger) (collector.Exporter, error) {
 				}
 			}
 		}
-		n := &network{Network: configured, hosts: c.Hosts, counts: counts, durations: durations, log: log, now: time.Now}
+		n := &network{Network: configured, hosts: hosts, interval: c.Interval, counts: counts, durations: durations, log: log, now: time.Now}
 		timeout := auditTimeout
 		if n.Target != nil {
 			t := *n.Target
@@ -58,7 +62,7 @@ func New(c Config, log *slog.Logger) (collector.Exporter, error) {
 		}
 		e.Sources = append(e.Sources, collector.Source{Target: n.Name, Interval: c.Interval, Timeout: timeout, Update: n.update})
 	}
-	for _, h := range c.Hosts {
+	for _, h := range hosts {
 		e.Sources = append(e.Sources, collector.Source{
 			Target: "sockets of " + h.Name, Interval: c.Interval, Timeout: auditTimeout, Update: h.update,
 		})
@@ -69,7 +73,8 @@ func New(c Config, log *slog.Logger) (collector.Exporter, error) {
 // network is one and what is remembered of it.
 type network struct {
 	Network
-	hosts     []Host
+	hosts     []*host
+	interval  time.Duration
 	counts    *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	log       *slog.Logger
@@ -202,8 +207,8 @@ func (n *network) rangeSize() int {
 	return size
 }
 
-// sharing are the processes that share the network's server's socket, if it is on one of the hosts that are audited. An audit that fails
-// is told by the host's own source.
+// sharing are the processes that share the network's server's socket, if it is on one of the hosts that are audited. An audit
+// that fails is told by the host's own source.
 func (n *network) sharing(r *dhcp.Result) []string {
 	var of []netip.Addr
 	if n.Target != nil {
@@ -213,7 +218,7 @@ func (n *network) sharing(r *dhcp.Result) []string {
 		of = slices.Concat(of, r.Servers)
 	}
 	for _, h := range n.hosts {
-		audit, err := dhcp.AuditSockets(h.Namespace)
+		audit, err := h.audit(n.interval)
 		if err != nil {
 			continue
 		}
@@ -255,30 +260,6 @@ func (n *network) tell(found []Situation, r *dhcp.Result, processes []string) {
 		attributes = append(attributes, "sharing", processes)
 	}
 	n.log.Warn("the network's DHCP", attributes...)
-}
-
-// update audits the host.
-func (h Host) update(_ context.Context, emit func(prometheus.Metric)) error {
-	audit, err := dhcp.AuditSockets(h.Namespace)
-	if err != nil {
-		return err
-	}
-	bound := map[string]int{"device": 0, "address": 0, "none": 0}
-	for _, s := range audit.Sockets {
-		switch {
-		case s.Device != 0:
-			bound["device"]++
-		case s.Unbound():
-			bound["none"]++
-		default:
-			bound["address"]++
-		}
-	}
-	for to, number := range bound {
-		emit(sockets.Value(float64(number), h.Name, to))
-	}
-	emit(unboundProcesses.Value(float64(len(audit.Processes())), h.Name))
-	return nil
 }
 
 func bit(b bool) float64 {

@@ -7,14 +7,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml/ast"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/exporters/dhcp"
 	"github.com/deskstorm/deskstorm/internal/configfile"
+	"github.com/deskstorm/deskstorm/lab/netns"
 	"github.com/deskstorm/deskstorm/lab/netns/dhcptest"
 	"github.com/deskstorm/deskstorm/lab/netns/netnstest"
 	probe "github.com/deskstorm/deskstorm/probe/dhcp"
@@ -45,15 +48,7 @@ func TestOtherSituations(t *testing.T) {
 	second(3)
 	one := fmt.Sprintf("%v,%v,255.255.255.0,120s", dhcptest.Address(4, 10), dhcptest.Address(4, 10))
 	full := lab.MustStart(t, 4, dhcptest.Dnsmasq{Args: bound(4), Range: one})
-	require.NoError(t, lab.AddStation(t, 4).Do(func() error {
-		c, err := nclient4.New(dhcptest.Link)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		_, err = c.Request(t.Context())
-		return err
-	}))
+	take(t, lab.AddStation(t, 4))
 	lab.MustStart(t, 5, dhcptest.Dnsmasq{Args: bound(5)})
 	lab.MustStart(t, 6, dhcptest.Dnsmasq{Args: bound(6)})
 	overdue := filepath.Join(t.TempDir(), "leases")
@@ -100,6 +95,41 @@ func TestOtherSituations(t *testing.T) {
 	}
 }
 
+// take has a client take a lease, and keep it.
+func take(t *testing.T, n *netns.Namespace) {
+	t.Helper()
+	require.NoError(t, n.Do(func() error {
+		c, err := nclient4.New(dhcptest.Link)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Request(t.Context())
+		return err
+	}))
+}
+
+// TestNotRenewed: leases of two minutes, as dnsmasq writes them down, that nobody renews.
+func TestNotRenewed(t *testing.T) {
+	lab := dhcptest.New(t, 1)
+	server := lab.MustStart(t, 0, dhcptest.Dnsmasq{Args: []string{"--interface=" + dhcptest.Bridge(0)}})
+	take(t, lab.Clients[0])
+	take(t, lab.AddStation(t, 0))
+	begin := time.Now()
+	n := dhcp.Network{
+		Name: "a", LeaseFile: server.Leases, LeaseTime: 2 * time.Minute,
+		Ranges: []dhcp.Range{{First: dhcptest.Address(0, 10), Last: dhcptest.Address(0, 250)}},
+	}
+	for after, want := range map[time.Duration]string{
+		0: "healthy", 60 * time.Second: "healthy", 68 * time.Second: "renewals_overdue", 110 * time.Second: "renewals_overdue",
+		122 * time.Second: "healthy", // there are none left
+	} {
+		got, err := dhcp.SituationsAt(n, begin.Add(after))
+		require.NoError(t, err)
+		require.Equal(t, want, got, after)
+	}
+}
+
 // TestSituations: what cannot be staged with dnsmasq alone.
 func TestSituations(t *testing.T) {
 	acknowledged, silent := probe.Exchange{Outcome: probe.Acknowledged}, probe.Exchange{Outcome: probe.NoAnswer}
@@ -124,6 +154,8 @@ func TestSituations(t *testing.T) {
 	r := base
 	r.RenewalsAnswered = 1
 	require.Equal(t, "healthy", dhcp.SituationsOf(r, false), "a filter may want the client's port")
+	r.Renew, r.RenewalsSent, r.RenewalsAnswered = probe.Exchange{Outcome: probe.Skipped}, 0, 0
+	require.Equal(t, "healthy", dhcp.SituationsOf(r, false), "through a relay")
 }
 
 const example = `
@@ -187,6 +219,23 @@ func TestRead(t *testing.T) {
 	c, err = read("networks: [{name: a, interface: eth0}]")
 	require.NoError(t, err)
 	require.Equal(t, [2]time.Duration{time.Minute, 5 * time.Second}, [2]time.Duration{c.Interval, c.Timeout})
+}
+
+// TestDocumentedConfiguration: what people copy.
+func TestDocumentedConfiguration(t *testing.T) {
+	page, err := os.ReadFile("../../docs/dhcp.md")
+	require.NoError(t, err)
+	_, text, ok := strings.Cut(string(page), "```yaml\n")
+	require.True(t, ok)
+	text, _, _ = strings.Cut(text, "```")
+	r, root := configfile.Parse([]byte(text), "dhcp.md", "a configuration")
+	var c dhcp.Config
+	r.Mapping(root, configfile.Keys{"dhcp": func(n ast.Node) { c = dhcp.Read(r, n) }}, "dhcp")
+	require.NoError(t, r.Err())
+	require.Len(t, c.Networks, 2)
+	for _, s := range dhcp.Situations() {
+		require.Contains(t, string(page), "`"+string(s)+"`")
+	}
 }
 
 func TestReadMistakes(t *testing.T) {

@@ -30,7 +30,7 @@ import (
 const networks = 4
 
 // quick is for servers that answer within milliseconds.
-var quick = dhcp.Config{Interval: time.Hour, Timeout: 700 * time.Millisecond, Window: 150 * time.Millisecond, Renewals: 16}
+var quick = dhcp.Config{Interval: time.Hour, Timeout: 1500 * time.Millisecond, Window: 400 * time.Millisecond, Renewals: 16}
 
 // said is what the exporter serves, once it has asked all its sources.
 type said map[string]float64
@@ -177,8 +177,8 @@ func compile(t *testing.T) string {
 	return library
 }
 
-// dropUnicasts has the host's firewall drop what is sent to an address of its own, port 67 (nft: udp dport 67 fib daddr type local
-// drop), until the test ends.
+// dropUnicasts has the host's firewall drop what is sent to an address of its own, port 67 (nft: udp dport 67 fib daddr type
+// local drop), until the test ends.
 func dropUnicasts(t *testing.T, lab *dhcptest.Lab) {
 	t.Helper()
 	handle, err := netns.GetFromPath(lab.Host.Path())

@@ -48,9 +48,7 @@ var (
 )
 
 // Families are all metrics of the exporter.
-func Families() []*collector.Family {
-	return []*collector.Family{
-		success, probes, duration, renewalsAnswered, servers, foreignServers, grantedLease, situation, missingCapability,
-		leases, overdueLeases, remaining, rangeAddresses, rangeLeases, malformedLines, sockets, unboundProcesses,
-	}
+var Families = []*collector.Family{
+	success, probes, duration, renewalsAnswered, servers, foreignServers, grantedLease, situation, missingCapability,
+	leases, overdueLeases, remaining, rangeAddresses, rangeLeases, malformedLines, sockets, unboundProcesses,
 }

@@ -73,8 +73,8 @@ func (v view) situations() []Situation {
 	return list
 }
 
-// partlyLost: if the client's own renewal alone was answered, a filter between may want the client's port, which is no fault; but
-// where processes share a socket it was luck.
+// partlyLost: if the client's own renewal alone was answered, a filter between may want the client's port, which is no fault;
+// but where processes share a socket it was luck.
 func (v view) partlyLost() bool {
 	r := v.result
 	answered := r.RenewalsAnswered

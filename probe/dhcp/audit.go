@@ -19,7 +19,7 @@ type Socket struct {
 	Device  int        // the index of the interface that it is bound to (SO_BINDTODEVICE); 0: none
 	UID     uint32
 	Inode   uint32
-	PID     int    // of a process that has it; 0: unknown, for lack of CAP_SYS_PTRACE or because it is another's pid namespace
+	PID     int    // of a process that has it, looked for if several are unbound; 0: not found, for lack of CAP_SYS_PTRACE
 	Process string // that process's name
 }
 
@@ -38,8 +38,8 @@ func (a Audit) Unbound() []Socket {
 }
 
 // Shared says that several processes have an unbound socket. Broadcasts come to each of them, but a unicast, as a renewal is,
-// comes to one alone: to the last one started where they set SO_REUSEADDR, or have different users, and to one picked by a hash of the
-// packet's addresses and ports where they set SO_REUSEPORT. The wrong one drops it and logs nothing.
+// comes to one alone: to the last one started where they set SO_REUSEADDR, or have different users, and to one picked by a
+// hash of the packet's addresses and ports where they set SO_REUSEPORT. The wrong one drops it and logs nothing.
 func (a Audit) Shared() bool { return len(a.Processes()) > 1 }
 
 // Processes are those with an unbound socket, as "NAME (PID)".
@@ -82,7 +82,9 @@ func AuditSockets(namespace string) (Audit, error) {
 	if err != nil {
 		return Audit{}, fmt.Errorf("auditing the sockets of DHCP servers: %w", err)
 	}
-	a.findProcesses()
+	if len(a.Unbound()) > 1 {
+		a.findProcesses() // which takes a look at everything that is open on the host
+	}
 	return a, nil
 }
 

@@ -32,7 +32,7 @@ func TestAudit(t *testing.T) {
 
 	listen := []string{"--bind-interfaces", "--listen-address=" + dhcptest.Server(1).String()}
 	one := lab.MustStart(t, 1, dhcptest.Dnsmasq{Args: listen})
-	require.Equal(t, []string{fmt.Sprintf("dnsmasq (%d)", one.Cmd.Process.Pid)}, audit().Processes())
+	require.Len(t, audit().Processes(), 1)
 	require.False(t, audit().Shared(), "one may have it alone")
 
 	// A relay of this host is bound to its address.
@@ -50,7 +50,9 @@ func TestAudit(t *testing.T) {
 	a = audit()
 	require.True(t, a.Shared())
 	require.Len(t, a.Unbound(), 2)
-	require.Contains(t, a.Processes(), fmt.Sprintf("dnsmasq (%d)", two.Cmd.Process.Pid))
+	require.ElementsMatch(t, []string{
+		fmt.Sprintf("dnsmasq (%d)", one.Cmd.Process.Pid), fmt.Sprintf("dnsmasq (%d)", two.Cmd.Process.Pid),
+	}, a.Processes())
 
 	_, err := dhcp.AuditSockets("/nowhere")
 	require.ErrorIs(t, err, os.ErrNotExist)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,15 +15,21 @@ import (
 	"github.com/deskstorm/deskstorm/probe/dhcp"
 )
 
-// namespaceVariable makes the test's own program a probe in that namespace, which says what it lacks.
-const namespaceVariable = "DESKSTORM_DHCP_TEST_NAMESPACE"
+// These make the test's own program a probe in a namespace, with that timeout, which says what it lacks.
+const (
+	namespaceVariable = "DESKSTORM_DHCP_TEST_NAMESPACE"
+	timeoutVariable   = "DESKSTORM_DHCP_TEST_TIMEOUT"
+)
 
 func TestMain(m *testing.M) {
 	namespace, ok := os.LookupEnv(namespaceVariable)
 	if !ok {
 		os.Exit(m.Run())
 	}
-	_, err := dhcp.Probe(context.Background(), dhcp.Target{Interface: dhcptest.Link, Namespace: namespace, Timeout: 1, Attempts: 1, Window: 1})
+	timeout, _ := time.ParseDuration(os.Getenv(timeoutVariable))
+	_, err := dhcp.Probe(context.Background(), dhcp.Target{
+		Interface: dhcptest.Link, Namespace: namespace, Timeout: max(1, timeout), Attempts: 1, Window: 1,
+	})
 	var missing *dhcp.MissingCapabilityError
 	if errors.As(err, &missing) {
 		fmt.Print(missing)
@@ -42,10 +49,13 @@ func TestMissingCapabilities(t *testing.T) {
 		{"-sys_admin", "", "<nil>"},
 		{"-sys_ptrace", n.Path(), "<nil>"},
 	} {
-		cmd := n.Command(t.Context(), "setpriv", "--bounding-set="+test.drop, os.Args[0])
-		cmd.Env = append(os.Environ(), namespaceVariable+"="+test.namespace)
-		out, err := cmd.Output()
-		require.NoError(t, err)
-		require.Equal(t, test.want, string(out))
+		t.Run(test.drop, func(t *testing.T) {
+			t.Parallel()
+			cmd := n.Command(t.Context(), "setpriv", "--bounding-set="+test.drop, os.Args[0])
+			cmd.Env = append(os.Environ(), namespaceVariable+"="+test.namespace)
+			out, err := cmd.Output()
+			require.NoError(t, err)
+			require.Equal(t, test.want, string(out))
+		})
 	}
 }

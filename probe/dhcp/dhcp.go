@@ -1,7 +1,7 @@
-// Package dhcp asks networks' DHCP servers what a desktop's client asks them (RFC 2131): a first lease (DISCOVER, OFFER, REQUEST,
-// ACK; by broadcast), its renewal (RENEW, by unicast to the server, which a client does at half of the lease) and its rebinding
-// (REBIND, by broadcast, at 7/8 of the lease), all at once and not after hours. Servers that answer broadcasts and not unicasts are
-// otherwise noticed when the leases of a whole network run out.
+// Package dhcp asks networks' DHCP servers what a desktop's client asks them (RFC 2131): a first lease (DISCOVER, OFFER,
+// REQUEST, ACK; by broadcast), its renewal (RENEW, by unicast to the server, which a client does at half of the lease) and
+// its rebinding (REBIND, by broadcast, at 7/8 of the lease), all at once and not after hours. Servers that answer broadcasts
+// and not unicasts are otherwise noticed when the leases of a whole network run out.
 //
 // It also reads what dnsmasq writes about its leases, and audits the sockets of the servers on this host.
 package dhcp
@@ -39,9 +39,9 @@ type Target struct {
 	Timeout  time.Duration // how long an exchange waits for its answer, retransmissions included; 5 s if 0
 	Attempts int           // how often a message is sent in that time, at intervals that double; 3 if 0
 	Window   time.Duration // how long after the first offer others are collected; 1 s if 0
-	// Renewals is how many renewals are sent; 8 if 0. The first is a client's own, from port 68. The others come from other ports,
-	// because a kernel that distributes packets among several servers' sockets does so by the packets' addresses and ports: one
-	// alone may be lucky.
+	// Renewals is how many renewals are sent; 8 if 0. The first is a client's own, from port 68. The others come from other
+	// ports, because a kernel that distributes packets among several servers' sockets does so by the packets' addresses and
+	// ports: one alone may be lucky.
 	Renewals int
 }
 
@@ -109,9 +109,9 @@ type Result struct {
 	Foreign                        []netip.Addr     // those of them that are not among the Target's; empty if that names none
 }
 
-// Probe asks a network's servers and releases the lease that it was given. It returns an error when it could not ask at all: a
-// *MissingCapabilityError, an interface that is not there. What a server does wrong, or leaves undone, is in the Result. Probes of
-// several networks may run at once.
+// Probe asks a network's servers and releases the lease that it was given. It returns an error when it could not ask at all:
+// a *MissingCapabilityError, an interface that is not there. What a server does wrong, or leaves undone, is in the Result.
+// Probes of several networks may run at once.
 func Probe(ctx context.Context, t Target) (Result, error) {
 	if err := t.check(); err != nil {
 		return Result{}, err
@@ -144,6 +144,8 @@ func (t Target) check() error {
 		return errors.New("a DHCP probe needs an interface, or a relay's address")
 	case t.Relay != nil && (!t.Relay.Address.Is4() || len(t.Relay.Servers) == 0 || len(t.MAC) == 0):
 		return errors.New("a DHCP probe through a relay needs the relay's IPv4 address, servers to ask and a MAC")
+	case t.Attempts < 0 || t.Attempts > 10 || t.Renewals < 0 || t.Renewals > 64 || t.Timeout < 0 || t.Window < 0:
+		return errors.New("a DHCP probe has at most 10 attempts and 64 renewals, and no negative times")
 	case len(t.MAC) > 16: // chaddr's size, RFC 2131 section 2
 		return fmt.Errorf("a DHCP client's hardware address has at most 16 bytes, not %d", len(t.MAC))
 	}

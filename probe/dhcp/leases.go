@@ -36,8 +36,8 @@ type LeaseFile struct {
 // maxLeaseFile is far more than dnsmasq's default of 1,000 leases takes: 100 bytes each.
 const maxLeaseFile = 64 << 20
 
-// ReadLeases reads dnsmasq's lease file (--dhcp-leasefile; Neutron's is in /var/lib/neutron/dhcp/NETWORK/leases). dnsmasq writes it
-// in place, so that a reader may come in the middle: a file with a broken line is read again, at most twice.
+// ReadLeases reads dnsmasq's lease file (--dhcp-leasefile; Neutron's is in /var/lib/neutron/dhcp/NETWORK/leases). dnsmasq
+// writes it in place, so that a reader may come in the middle: a file with a broken line is read again, at most twice.
 func ReadLeases(path string) (LeaseFile, error) {
 	for try := 0; ; try++ {
 		info, err := os.Stat(path)
@@ -59,9 +59,9 @@ func ReadLeases(path string) (LeaseFile, error) {
 	}
 }
 
-// ParseLeases parses a lease file: a line a lease, with when it expires (seconds since 1970, 0: never), MAC (with the hardware type
-// before it, "06-", if that is not Ethernet), address, host name and client id (lease_update_file in dnsmasq's lease.c). IPv6 leases,
-// after the server's DUID, are passed over.
+// ParseLeases parses a lease file: a line a lease, with when it expires (seconds since 1970, 0: never), MAC (with the
+// hardware type before it, "06-", if that is not Ethernet), address, host name and client id (lease_update_file in dnsmasq's
+// lease.c). IPv6 leases, after the server's DUID, are passed over.
 func ParseLeases(data []byte) LeaseFile {
 	var f LeaseFile
 	for line := range bytes.Lines(data) {

@@ -59,8 +59,8 @@ type answer struct {
 	latency time.Duration
 }
 
-// ask sends all calls, each again until it is answered or the time is over. The intervals double, as RFC 2131 section 4.1 has it.
-// The error is the context's, or this side's.
+// ask sends all calls, each again until it is answered or the time is over. The intervals double, as RFC 2131 section 4.1 has
+// it. The error is the context's, or this side's.
 func (l *line) ask(ctx context.Context, wait time.Duration, attempts int, calls []*call, answered func(*call, answer) bool) error {
 	open := map[dhcpv4.TransactionID]*call{}
 	for _, c := range calls {
@@ -73,8 +73,8 @@ func (l *line) ask(ctx context.Context, wait time.Duration, attempts int, calls 
 			if open[c.packet.TransactionID] == nil {
 				continue
 			}
-			if err := c.send(); err != nil {
-				return err
+			if err := c.send(); err != nil && c == calls[0] {
+				return err // the others may come from ports that a firewall here does not want
 			}
 		}
 		until = until.Add(interval)

@@ -105,7 +105,8 @@ func (p *probe) settle() (*client, error) {
 		return nil, err
 	}
 	c.unicast = unicast
-	// Answers come through the line, NAKs by broadcast even to a unicast (RFC 2131, section 4.3.2); messages go out with the address.
+	// Answers come through the line, NAKs by broadcast even to a unicast (RFC 2131, section 4.3.2); messages go out with the
+	// address.
 	c.broadcast = nclient4.NewBroadcastUDPConn(p.line.conn.(*nclient4.BroadcastRawUDPConn).PacketConn,
 		&net.UDPAddr{IP: l.Address.Addr().AsSlice(), Port: portOfClients})
 	return c, nil

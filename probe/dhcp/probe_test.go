@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
+	"runtime"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/deskstorm/deskstorm/lab/child"
 	"github.com/deskstorm/deskstorm/lab/netns"
 	"github.com/deskstorm/deskstorm/lab/netns/dhcptest"
 	"github.com/deskstorm/deskstorm/lab/netns/netnstest"
@@ -23,7 +26,7 @@ import (
 // quick is for servers that answer within milliseconds.
 func quick(n *netns.Namespace) dhcp.Target {
 	return dhcp.Target{
-		Interface: dhcptest.Link, Namespace: n.Path(), Timeout: 700 * time.Millisecond, Attempts: 2, Window: 200 * time.Millisecond,
+		Interface: dhcptest.Link, Namespace: n.Path(), Timeout: 1500 * time.Millisecond, Attempts: 2, Window: 400 * time.Millisecond,
 	}
 }
 
@@ -86,7 +89,8 @@ func TestHealthy(t *testing.T) {
 	require.Eventually(t, func() bool { return len(leases(t, server)) == 0 }, 5*time.Second, 10*time.Millisecond, "the lease was released")
 }
 
-// TestPortOfItsOwn: a server that knows some MACs and ignores others, as Neutron's does, and a probe with another MAC than its interface.
+// TestPortOfItsOwn: a server that knows some MACs and ignores others, as Neutron's does, and a probe with another MAC than
+// its interface.
 func TestPortOfItsOwn(t *testing.T) {
 	lab := dhcptest.New(t, 1)
 	lab.MustStart(t, 0, dhcptest.Dnsmasq{
@@ -121,15 +125,24 @@ func TestAtOnce(t *testing.T) {
 	const networks = 4
 	lab := dhcptest.New(t, networks)
 	all := netnstest.New(t, "all")
-	var g errgroup.Group
+	open := func() int {
+		files, err := os.ReadDir("/proc/self/fd")
+		require.NoError(t, err)
+		return len(files)
+	}
+	link := func(k int) string { return fmt.Sprintf("eth%d", k) }
 	for k := range networks {
 		lab.MustStart(t, k, dhcptest.Dnsmasq{Args: []string{"--bind-interfaces", "--interface=" + dhcptest.Bridge(k)}})
-		link, port := fmt.Sprintf("eth%d", k), fmt.Sprintf("all%d", k)
-		require.NoError(t, lab.Host.AddVeth(port, all, link))
+		port := fmt.Sprintf("all%d", k)
+		require.NoError(t, lab.Host.AddVeth(port, all, link(k)))
 		require.NoError(t, lab.Host.SetMaster(port, dhcptest.Bridge(k)))
+	}
+	files, goroutines := open(), runtime.NumGoroutine()
+	var g errgroup.Group
+	for k := range networks {
 		g.Go(func() error {
 			target := quick(all)
-			target.Interface = link
+			target.Interface = link(k)
 			for range 3 {
 				r, err := dhcp.Probe(t.Context(), target)
 				if err != nil {
@@ -144,6 +157,8 @@ func TestAtOnce(t *testing.T) {
 	}
 	require.NoError(t, g.Wait())
 	require.Equal(t, []string{"127.0.0.1/8"}, addresses(t, all))
+	require.Equal(t, files, open())
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+1 }, 5*time.Second, time.Millisecond) // 1: Eventually's
 }
 
 // TestWhatIsWrong: each is told apart.
@@ -254,6 +269,23 @@ func TestCancel(t *testing.T) {
 	require.Equal(t, dhcp.CutShort, r.Renew.Outcome)
 	require.Equal(t, dhcp.CutShort, r.Rebind.Outcome)
 	require.Equal(t, []string{"127.0.0.1/8"}, addresses(t, lab.Clients[0]))
+}
+
+// TestKilled: the kernel takes the address, and its routes, from a probe that is not there to do it.
+func TestKilled(t *testing.T) {
+	lab := dhcptest.New(t, 1)
+	client := lab.Clients[0]
+	fake{at: dhcptest.Address(0, 3), first: dhcpv4.MessageTypeAck, mask: net.CIDRMask(24, 32)}.start(t, lab.AddStation(t, 0))
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), namespaceVariable+"="+client.Path(), timeoutVariable+"=500ms")
+	victim, err := child.Start(cmd)
+	require.NoError(t, err)
+	defer victim.Kill()
+	require.Eventually(t, func() bool { return len(addresses(t, client)) == 3 }, 10*time.Second, time.Millisecond)
+	victim.Kill()
+	require.ErrorContains(t, victim.Err, "killed")
+	require.Equal(t, []string{"127.0.0.1/8", "10.71.0.100/32", "10.71.0.0/24"}, addresses(t, client))
+	require.Eventually(t, func() bool { return len(addresses(t, client)) == 1 }, 20*time.Second, 100*time.Millisecond)
 }
 
 // TestRelay: the host serves a network of another place, through the probe.

@@ -1,5 +1,5 @@
-// Package dhcptest gives tests networks with dnsmasq as their DHCP server, in network namespaces: a host that serves them all, as
-// a network node does, and a client on each.
+// Package dhcptest gives tests networks with dnsmasq as their DHCP server, in network namespaces: a host that serves them
+// all, as a network node does, and a client on each.
 package dhcptest
 
 import (
@@ -29,7 +29,8 @@ type Lab struct {
 	stations int
 }
 
-// New makes a lab that is closed when the test ends. Without dnsmasq or root it skips the test, as qemutest.RequireProgram does.
+// New makes a lab that is closed when the test ends. Without dnsmasq or root it skips the test, as qemutest.RequireProgram
+// does.
 func New(t testing.TB, networks int) *Lab {
 	t.Helper()
 	qemutest.RequireProgram(t, "dnsmasq", "dnsmasq-base")

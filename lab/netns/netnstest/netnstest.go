@@ -8,8 +8,9 @@ import (
 	"github.com/deskstorm/deskstorm/lab/netns"
 )
 
-// Require skips the test where network namespaces cannot be made: without root, or in a container that forbids it. In continuous
-// integration (CI=true or DESKSTORM_REQUIRE_PROGRAMS=1 in the environment) it fails the test instead: nobody reads skips there.
+// Require skips the test where network namespaces cannot be made: without root, or in a container that forbids it. In
+// continuous integration (CI=true or DESKSTORM_REQUIRE_PROGRAMS=1 in the environment) it fails the test instead: nobody reads
+// skips there.
 func Require(t testing.TB) {
 	t.Helper()
 	n, err := netns.New("require")

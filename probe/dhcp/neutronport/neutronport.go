@@ -1,5 +1,5 @@
-// Package neutronport gives a DHCP probe a port of its own in Neutron. Neutron's DHCP servers know the MACs of ports and no others
-// (--dhcp-range=...,static), and a desktop's port must not be borrowed: two hosts would have its address.
+// Package neutronport gives a DHCP probe a port of its own in Neutron. Neutron's DHCP servers know the MACs of ports and no
+// others (--dhcp-range=...,static), and a desktop's port must not be borrowed: two hosts would have its address.
 package neutronport
 
 import (
