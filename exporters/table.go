@@ -9,12 +9,14 @@ import (
 
 	"github.com/deskstorm/deskstorm/exporters/bootstorm"
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/exporters/dhcp"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
 // table has a line for each exporter.
 var table = []entry{
 	{"bootstorm", bootstorm.Families, configured(bootstorm.Read, bootstorm.New)},
+	{"dhcp", dhcp.Families, configured(dhcp.Read, dhcp.New)},
 }
 
 // configured joins what reads an exporter's section and what makes the exporter of it.
