@@ -88,3 +88,16 @@ func served(t testing.TB, e collector.Exporter) (faults []Fault, leftOut int) {
 	require.NotNil(t, answer.Faults)
 	return answer.Faults, answer.LeftOut
 }
+
+// counting counts what is logged.
+type counting struct {
+	slog.Handler
+	lines *int
+}
+
+func (counting) Enabled(context.Context, slog.Level) bool { return true }
+
+func (c counting) Handle(context.Context, slog.Record) error {
+	*c.lines++
+	return nil
+}

@@ -6,37 +6,11 @@ import (
 	"math"
 	"strconv"
 
-	"github.com/ovn-kubernetes/libovsdb/client"
-	"github.com/ovn-kubernetes/libovsdb/model"
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 )
 
-// The tables' columns that are read, of the schema Open_vSwitch: all have been there since its version 7 (2013), and newer
-// schemas may have as many more as they like.
-type (
-	bridgeRow struct {
-		UUID  string   `ovsdb:"_uuid"`
-		Name  string   `ovsdb:"name"`
-		Ports []string `ovsdb:"ports"`
-	}
-	portRow struct {
-		UUID        string            `ovsdb:"_uuid"`
-		Name        string            `ovsdb:"name"`
-		Interfaces  []string          `ovsdb:"interfaces"`
-		Tag         *int              `ovsdb:"tag"`
-		OtherConfig map[string]string `ovsdb:"other_config"`
-	}
-	interfaceRow struct {
-		UUID        string            `ovsdb:"_uuid"`
-		Name        string            `ovsdb:"name"`
-		Type        string            `ovsdb:"type"`
-		OFPort      *int              `ovsdb:"ofport"`
-		Error       *string           `ovsdb:"error"`
-		ExternalIDs map[string]string `ovsdb:"external_ids"`
-	}
-)
-
-// columns of the three tables, in the order of the select operations.
+// columns are what is read of the schema Open_vSwitch: all have been there since its version 7 (2013), and newer schemas may
+// have as many more as they like.
 var columns = []struct {
 	table   string
 	columns []string
@@ -61,34 +35,13 @@ type record struct {
 	Network              string // the network's ID that Neutron's agent noted; empty: none
 }
 
-// readRecords reads the database in one transaction, over a connection of its own: there is nothing to reconnect, and what a
-// dead server holds ends with the context.
+// readRecords reads the database in one transaction, so that its tables fit together.
 func readRecords(ctx context.Context, database string) ([]record, error) {
-	schema, err := model.NewClientDBModel("Open_vSwitch", map[string]model.Model{
-		"Bridge": &bridgeRow{}, "Port": &portRow{}, "Interface": &interfaceRow{},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("describing Open vSwitch's database: %w", err)
-	}
-	c, err := client.NewOVSDBClient(schema, client.WithEndpoint(database))
-	if err != nil {
-		return nil, fmt.Errorf("connecting to Open vSwitch's database at %s: %w", database, err)
-	}
-	if err := c.Connect(ctx); err != nil {
-		return nil, fmt.Errorf("connecting to Open vSwitch's database at %s: %w; does ovsdb-server run?", database, err)
-	}
-	defer c.Close()
 	var selects []ovsdb.Operation
 	for _, t := range columns {
 		selects = append(selects, ovsdb.Operation{Op: ovsdb.OperationSelect, Table: t.table, Columns: t.columns, Where: []ovsdb.Condition{}})
 	}
-	results, err := c.Transact(ctx, selects...)
-	if err == nil {
-		_, err = ovsdb.CheckOperationResults(results, selects)
-	}
-	if err == nil && len(results) < len(selects) {
-		err = fmt.Errorf("%d answers to %d questions", len(results), len(selects))
-	}
+	results, err := transact(ctx, database, selects)
 	if err != nil {
 		return nil, fmt.Errorf("reading Open vSwitch's database at %s: %w", database, err)
 	}
