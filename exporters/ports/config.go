@@ -33,20 +33,28 @@ type Config struct {
 	// Expected is a file of the tags that ports should have, lines of a port's ID and its tag; none if empty. It is read at
 	// each update.
 	Expected string
-	// Cloud is the cloud's name in clouds.yaml, for who owns what: Neutron's networks, Nova's ACTIVE desktops; nobody is asked
-	// if empty. "env" takes the OS_* variables.
-	Cloud string
+	// Cloud is asked who owns what: for Neutron's networks and Nova's ACTIVE desktops; nobody is asked if nil.
+	Cloud *Cloud
 	// Host is what Nova and Neutron call this host, so that they are asked for its ports only; all if empty.
 	Host string
 	// Libvirt is the libvirtd's URI, as package hypervisor has it; it is not asked if empty.
 	Libvirt string
 	// LeaseFiles are dnsmasq's, as patterns of package path/filepath, such as "/var/lib/neutron/dhcp/*/leases".
 	LeaseFiles []string
+	// Networks are the IDs of the networks whose leases are in LeaseFiles. If empty, they are the names of the files' folders
+	// where those are UUIDs, as Neutron has them, and else all.
+	Networks []string
 	// Grace is how long a desktop may be ACTIVE without a lease; 5 min if 0: a new desktop has to be ready by then.
 	Grace time.Duration
 
 	Interval time.Duration // between updates, from 1 s to 1 h; 15 s if 0
 	Timeout  time.Duration // of an update, from 100 ms to 10 min; 10 s if 0
+}
+
+// Cloud is OpenStack, as an administrator.
+type Cloud struct {
+	Name string // in clouds.yaml; empty: that of OS_CLOUD, or the OS_* variables
+	File string // clouds.yaml's path; empty: where OpenStack's tools look for it
 }
 
 func (c Config) withDefaults() Config {
@@ -101,13 +109,20 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 		"namespace":       r.Path(&c.Namespace),
 		"namespaces":      r.Path(&c.Namespaces),
 		"expected":        r.Path(&c.Expected),
-		"cloud":           r.Text(&c.Cloud),
+		"cloud":           func(n ast.Node) { c.Cloud = readCloud(r, n) },
 		"host":            r.Text(&c.Host),
 		"libvirt":         r.Text(&c.Libvirt),
 		"lease_files":     r.Texts(&c.LeaseFiles),
+		"networks":        r.Texts(&c.Networks),
 		"grace":           r.Duration(&c.Grace, time.Second, 24*time.Hour),
 		"interval":        r.Duration(&c.Interval, time.Second, time.Hour),
 		"timeout":         r.Duration(&c.Timeout, 100*time.Millisecond, 10*time.Minute),
 	})
 	return c
+}
+
+func readCloud(r *configfile.Reader, n ast.Node) *Cloud {
+	var c Cloud
+	r.Mapping(n, configfile.Keys{"name": r.Text(&c.Name), "file": r.Path(&c.File)})
+	return &c
 }

@@ -192,3 +192,28 @@ func TestSet(t *testing.T) {
 	cancel()
 	require.NoError(t, <-ended)
 }
+
+func TestDomains(t *testing.T) {
+	ovstest.Require(t)
+	space := netnstest.New(t, "ovsdb")
+	s := ovstest.StartT(t, ovs.Config{Namespace: space.Path()})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, s.AddBridge(ctx, "br-int"))
+	require.NoError(t, s.Plug(ctx, "br-int", "vnet0", "a"))
+	var domains []DomainInterface
+	e := newExporter(t, Config{Database: "unix:" + s.Socket, Namespace: space.Path()},
+		Sources{Domains: func(context.Context) ([]DomainInterface, error) { return domains, nil }})
+	for device, want := range map[string]map[string]float64{"vnet0": {}, "vnet1": {noPort: 1}} {
+		domains = []DomainInterface{{Domain: "n2-117", Device: device, Bridge: "br-int", InterfaceID: "a", VirtualPort: "openvswitch"}}
+		values, err := ask(t, e, "libvirt")
+		require.NoError(t, err)
+		require.Equal(t, map[string]float64{"": 1}, values[interfaces])
+		require.Equal(t, want, positive(values[faultyInterfaces]))
+		faults, _ := served(t, e)
+		require.Len(t, faults, len(want))
+	}
+	s.KillDatabase()
+	_, err := ask(t, e, "libvirt")
+	require.ErrorContains(t, err, "reading Open vSwitch's database")
+}

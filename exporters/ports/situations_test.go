@@ -149,7 +149,7 @@ func TestSituations(t *testing.T) {
 	config.Expected = expected
 	told := newExporter(t, config, Sources{}) // has a file of tags
 
-	table := []string{"| situation | ping | exporter, alone | with Neutron's networks | with a file of tags |", "|---|---|---|---|---|"}
+	table := []string{"| situation | ping | the exporter alone | with Neutron's networks | with a file of tags |", "|---|---|---|---|---|"}
 	// shows waits for what the three should say: vswitchd takes a moment.
 	shows := func(situation string, ping bool, want, withNeutron, withFile map[string]float64) {
 		t.Helper()
@@ -256,7 +256,11 @@ func TestSituations(t *testing.T) {
 		"--", "clear", "Port", "vnet1", "other_config", "--", "set", "Port", "vnet1", "tag=10")
 	all("two records of one port", true, map[string]float64{"br-int,duplicate-id": 2})
 
-	t.Log("\n" + strings.Join(table, "\n"))
+	want := strings.Join(table, "\n")
+	t.Log("\n" + want)
+	page, err := os.ReadFile("../../docs/ports.md")
+	require.NoError(t, err)
+	require.Contains(t, string(page), "<!-- situations -->\n"+want+"\n<!-- end -->", "the page has another table")
 }
 
 func tell(faults map[string]float64) string {

@@ -1,0 +1,130 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+)
+
+// ServerState is what an Inventory keeps of a server.
+type ServerState struct {
+	ID         string
+	Status     string // as in Server
+	TaskState  string
+	PowerState int    // Nova's: 0 no state, 1 running, 3 paused, 4 shut down, 6 crashed, 7 suspended
+	Fault      string // why Status is ERROR
+	Host       string // the compute service's host; administrators only
+	Zone       string // the availability zone
+	Updated    time.Time
+}
+
+// UnmarshalJSON reads the server of Nova's API.
+func (s *ServerState) UnmarshalJSON(text []byte) error {
+	var wire struct {
+		ID         string `json:"id"`
+		Status     string `json:"status"`
+		TaskState  string `json:"OS-EXT-STS:task_state"`
+		PowerState int    `json:"OS-EXT-STS:power_state"`
+		Fault      struct {
+			Message string `json:"message"`
+		} `json:"fault"`
+		Host    string    `json:"OS-EXT-SRV-ATTR:host"`
+		Zone    string    `json:"OS-EXT-AZ:availability_zone"`
+		Updated time.Time `json:"updated"`
+	}
+	if err := json.Unmarshal(text, &wire); err != nil {
+		return err
+	}
+	*s = ServerState{
+		ID: wire.ID, Status: wire.Status, TaskState: wire.TaskState, PowerState: wire.PowerState, Fault: shorten(wire.Fault.Message),
+		Host: wire.Host, Zone: wire.Zone, Updated: wire.Updated,
+	}
+	return nil
+}
+
+const (
+	// inventoryPage is the most that Nova gives in a page unless told otherwise ([api] max_limit).
+	inventoryPage = 1000
+	// inventoryOverlap is how far an Inventory looks back: a change is seen in Nova's database some time after its time.
+	inventoryOverlap = time.Minute
+)
+
+// Inventory knows the state of all servers of a cloud, of all projects. It lists them once, and then asks what has changed,
+// because a list of ten thousand costs Nova seconds. It is for one goroutine.
+type Inventory struct {
+	cloud   *Cloud
+	refresh time.Duration
+
+	servers map[string]ServerState
+	since   time.Time // the newest change that Nova told; zero: list all
+	listed  time.Time // when all were listed
+}
+
+// NewInventory makes an inventory that lists all servers anew when the last list is older than refresh: what a change's
+// notice misses, such as a server that was removed from Nova's database, heals then.
+func (c *Cloud) NewInventory(refresh time.Duration) *Inventory {
+	return &Inventory{cloud: c, refresh: refresh}
+}
+
+// Servers brings the inventory up to date and returns it, by the servers' IDs. The map is the inventory's own: it changes with
+// the next call. After an error the next call asks the same again.
+func (i *Inventory) Servers(ctx context.Context) (map[string]ServerState, error) {
+	now := i.cloud.session.clock.Now()
+	if i.since.IsZero() || now.Sub(i.listed) >= i.refresh {
+		all := make(map[string]ServerState, len(i.servers))
+		if err := i.list(ctx, time.Time{}, all); err != nil {
+			return nil, err
+		}
+		i.servers, i.since, i.listed = all, newest(all, time.Time{}), now
+		return i.servers, nil
+	}
+	changed := map[string]ServerState{}
+	if err := i.list(ctx, i.since.Add(-inventoryOverlap), changed); err != nil {
+		return nil, err
+	}
+	for id, s := range changed {
+		if s.Status == "DELETED" || s.Status == "SOFT_DELETED" {
+			delete(i.servers, id)
+		} else {
+			i.servers[id] = s
+		}
+	}
+	i.since = newest(changed, i.since)
+	return i.servers, nil
+}
+
+func newest(servers map[string]ServerState, at time.Time) time.Time {
+	for _, s := range servers {
+		if s.Updated.After(at) {
+			at = s.Updated
+		}
+	}
+	return at
+}
+
+func (i *Inventory) list(ctx context.Context, since time.Time, into map[string]ServerState) error {
+	type page struct {
+		Servers []ServerState      `json:"servers"`
+		Links   []gophercloud.Link `json:"servers_links"`
+	}
+	c := i.cloud
+	query := url.Values{"all_tenants": {"true"}, "limit": {strconv.Itoa(inventoryPage)}}
+	op := "listing all servers"
+	if !since.IsZero() {
+		op = "listing changed servers"
+		query.Set("changes-since", since.UTC().Format(time.RFC3339))
+	}
+	return c.call(ctx, op, "", func(ctx context.Context) error {
+		clear(into)
+		return eachPage(ctx, c.compute, c.compute.ServiceURL("servers", "detail"), query, func(p page) (string, error) {
+			for _, s := range p.Servers {
+				into[s.ID] = s
+			}
+			return gophercloud.ExtractNextURL(p.Links)
+		})
+	})
+}
