@@ -20,9 +20,10 @@ type Cloud struct {
 	config  Config
 	session *session
 
-	compute *gophercloud.ServiceClient
-	image   *gophercloud.ServiceClient // nil: not in the catalog
-	network *gophercloud.ServiceClient // nil: not in the catalog
+	compute   *gophercloud.ServiceClient
+	image     *gophercloud.ServiceClient // nil: not in the catalog
+	network   *gophercloud.ServiceClient // nil: not in the catalog
+	placement *gophercloud.ServiceClient // nil: not in the catalog
 }
 
 // Connect logs in: one request, and one more for the first of a Config, which asks what the compute service speaks.
@@ -47,6 +48,9 @@ func Connect(ctx context.Context, config Config) (*Cloud, error) {
 	// Most users of a cloud never ask for these.
 	c.image, _ = c.service(catalog, "image", "v2")
 	c.network, _ = c.service(catalog, "network", "v2.0")
+	if c.placement, err = c.service(catalog, "placement", ""); err == nil {
+		c.placement.Microversion = placementMicroversion
+	}
 	return c, nil
 }
 
@@ -56,7 +60,8 @@ func (c *Cloud) ComputeMicroversion() string { return c.compute.Microversion }
 // String says who is logged in where.
 func (c Cloud) String() string { return c.config.String() }
 
-// service finds an endpoint in the catalog. It does not look at what it offers: every user would pay for that.
+// service finds an endpoint in the catalog. It does not look at what it offers: every user would pay for that. The version is
+// empty for a service without versions in its paths.
 func (c *Cloud) service(catalog *tokens.ServiceCatalog, kind, version string) (*gophercloud.ServiceClient, error) {
 	opts := gophercloud.EndpointOpts{Region: c.config.Region, Availability: c.config.Interface}
 	opts.ApplyDefaults(kind)
