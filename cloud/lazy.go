@@ -8,14 +8,15 @@ import (
 // Lazy logs in to a cloud when it is first needed, and again later if that failed: for a program that starts while the cloud is
 // down. Its method may be called by many goroutines at once.
 type Lazy struct {
-	config Config
-	turn   chan struct{} // holds one token; who takes it may look at made
-	made   *Cloud
+	config  Config
+	connect func(context.Context, Config) (*Cloud, error)
+	turn    chan struct{} // holds one token; who takes it may look at made
+	made    *Cloud
 }
 
-// NewLazy connects to nobody yet.
-func NewLazy(config Config) *Lazy {
-	l := &Lazy{config: config, turn: make(chan struct{}, 1)}
+// NewLazy connects to nobody yet; connect is Connect or Login.
+func NewLazy(config Config, connect func(context.Context, Config) (*Cloud, error)) *Lazy {
+	l := &Lazy{config: config, connect: connect, turn: make(chan struct{}, 1)}
 	l.turn <- struct{}{}
 	return l
 }
@@ -31,7 +32,7 @@ func (l *Lazy) Cloud(ctx context.Context) (*Cloud, error) {
 	if l.made != nil {
 		return l.made, nil
 	}
-	c, err := Connect(ctx, l.config)
+	c, err := l.connect(ctx, l.config)
 	if err == nil {
 		l.made = c
 	}

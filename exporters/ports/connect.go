@@ -3,6 +3,7 @@ package ports
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/deskstorm/deskstorm/cloud"
+	"github.com/deskstorm/deskstorm/exporters/collector"
 	"github.com/deskstorm/deskstorm/hypervisor"
 )
 
@@ -20,6 +22,15 @@ const (
 	networksAge = time.Minute      // a port never changes its network; new ones are known after this
 	relist      = 10 * time.Minute // all servers are listed anew so often
 )
+
+// Open makes the exporter with the sources that its configuration names. It reads the cloud's credentials, and asks nobody.
+func Open(config Config, log *slog.Logger) (collector.Exporter, error) {
+	from, err := Connect(config)
+	if err != nil {
+		return collector.Exporter{}, err
+	}
+	return New(config, from, log)
+}
 
 // Connect makes the sources that the configuration names. It connects to nobody yet, so that one who is away does not keep the
 // others from being asked.
@@ -36,7 +47,7 @@ func Connect(config Config) (Sources, error) {
 		if err != nil {
 			return Sources{}, fmt.Errorf("configuring the ports exporter: %w", err)
 		}
-		c := &owners{cloud: cloud.NewLazy(credentials), host: config.Host, files: config.LeaseFiles, only: config.Networks}
+		c := &owners{cloud: cloud.NewLazy(credentials, cloud.Connect), host: config.Host, files: config.LeaseFiles, only: config.Networks}
 		s.Networks, s.Desktops = c.networks, c.desktops
 	}
 	return s, nil

@@ -1,16 +1,15 @@
 package ports
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/deskstorm/deskstorm/probe/dhcp"
 )
 
 // Desktop is a port of an ACTIVE desktop.
@@ -52,11 +51,8 @@ func withoutLease(ports []Desktop, leases map[string]time.Time, now time.Time, g
 	return len(reasons), without
 }
 
-// Limits of lease files: a line of dnsmasq's has some 100 bytes.
-const (
-	maxLeaseFile  = 16 << 20
-	maxLeaseFiles = 10_000
-)
+// maxLeaseFiles bounds how many files there may be, one a network.
+const maxLeaseFiles = 10_000
 
 // never is when a lease without an end ends.
 var never = time.Unix(1<<40, 0)
@@ -70,11 +66,8 @@ func LeaseFiles(patterns []string) func(context.Context) (map[string]time.Time, 
 			if err != nil {
 				return nil, fmt.Errorf("the lease files %q: %w", pattern, err)
 			}
-			if len(paths) == 0 {
-				return nil, fmt.Errorf("there are no lease files %q", pattern)
-			}
-			if len(paths) > maxLeaseFiles {
-				return nil, fmt.Errorf("there are %d lease files %q, more than %d", len(paths), pattern, maxLeaseFiles)
+			if len(paths) == 0 || len(paths) > maxLeaseFiles {
+				return nil, fmt.Errorf("there are %d lease files %q; expected 1 to %d", len(paths), pattern, maxLeaseFiles)
 			}
 			for _, path := range paths {
 				if err := ctx.Err(); err != nil {
@@ -89,41 +82,20 @@ func LeaseFiles(patterns []string) func(context.Context) (map[string]time.Time, 
 	}
 }
 
-// readLeases reads lines of "end MAC address name client-id", where end is a Unix time, 0 for never (dnsmasq's lease.c). IPv6's
-// lines follow one that begins with "duid", and have no MAC.
+// readLeases keeps of each MAC the lease that ends last.
 func readLeases(path string, into map[string]time.Time) error {
-	f, err := os.Open(path)
+	file, err := dhcp.ReadLeases(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(io.LimitReader(f, maxLeaseFile))
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) > 0 && fields[0] == "duid" {
-			break
-		}
-		if len(fields) < 3 {
-			continue // being written
-		}
-		seconds, err := strconv.ParseInt(fields[0], 10, 64)
-		if err != nil {
-			continue
-		}
-		end := time.Unix(seconds, 0)
-		if seconds == 0 {
+	for _, l := range file.Leases {
+		end := l.Expires
+		if end.IsZero() {
 			end = never
 		}
-		mac := strings.ToLower(fields[1])
-		if _, address, ok := strings.Cut(mac, "-"); ok { // "06-..." of hardware that is no Ethernet
-			mac = address
-		}
-		if end.After(into[mac]) {
+		if mac := l.MAC.String(); end.After(into[mac]) {
 			into[mac] = end
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("reading the leases in %s: %w", path, err)
 	}
 	return nil
 }
