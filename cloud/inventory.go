@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -60,7 +61,7 @@ type Inventory struct {
 	refresh time.Duration
 
 	servers map[string]ServerState
-	since   time.Time // the newest change that Nova told; zero: list all
+	since   time.Time // all changes before are known, by the cloud's clock; zero: list all
 	listed  time.Time // when all were listed
 }
 
@@ -76,14 +77,16 @@ func (i *Inventory) Servers(ctx context.Context) (map[string]ServerState, error)
 	now := i.cloud.session.clock.Now()
 	if i.since.IsZero() || now.Sub(i.listed) >= i.refresh {
 		all := make(map[string]ServerState, len(i.servers))
-		if err := i.list(ctx, time.Time{}, all); err != nil {
+		at, err := i.list(ctx, time.Time{}, all)
+		if err != nil {
 			return nil, err
 		}
-		i.servers, i.since, i.listed = all, newest(all, time.Time{}), now
+		i.servers, i.since, i.listed = all, at, now
 		return i.servers, nil
 	}
 	changed := map[string]ServerState{}
-	if err := i.list(ctx, i.since.Add(-inventoryOverlap), changed); err != nil {
+	at, err := i.list(ctx, i.since.Add(-inventoryOverlap), changed)
+	if err != nil {
 		return nil, err
 	}
 	for id, s := range changed {
@@ -93,20 +96,13 @@ func (i *Inventory) Servers(ctx context.Context) (map[string]ServerState, error)
 			i.servers[id] = s
 		}
 	}
-	i.since = newest(changed, i.since)
+	i.since = at
 	return i.servers, nil
 }
 
-func newest(servers map[string]ServerState, at time.Time) time.Time {
-	for _, s := range servers {
-		if s.Updated.After(at) {
-			at = s.Updated
-		}
-	}
-	return at
-}
-
-func (i *Inventory) list(ctx context.Context, since time.Time, into map[string]ServerState) error {
+// list reads servers into a map, and returns when it began, by the cloud's clock: that of the first answer's Date, or, without
+// one, of the newest change.
+func (i *Inventory) list(ctx context.Context, since time.Time, into map[string]ServerState) (at time.Time, err error) {
 	type page struct {
 		Servers []ServerState      `json:"servers"`
 		Links   []gophercloud.Link `json:"servers_links"`
@@ -118,13 +114,27 @@ func (i *Inventory) list(ctx context.Context, since time.Time, into map[string]S
 		op = "listing changed servers"
 		query.Set("changes-since", since.UTC().Format(time.RFC3339))
 	}
-	return c.call(ctx, op, "", func(ctx context.Context) error {
+	err = c.call(ctx, op, "", func(ctx context.Context) error {
 		clear(into)
-		return eachPage(ctx, c.compute, c.compute.ServiceURL("servers", "detail"), query, func(p page) (string, error) {
+		at = time.Time{}
+		newest := since.Add(inventoryOverlap)
+		take := func(p page, header http.Header) (string, error) {
+			if date, err := http.ParseTime(header.Get("Date")); err == nil && at.IsZero() {
+				at = date
+			}
 			for _, s := range p.Servers {
 				into[s.ID] = s
+				if s.Updated.After(newest) {
+					newest = s.Updated
+				}
 			}
 			return gophercloud.ExtractNextURL(p.Links)
-		})
+		}
+		err := eachAnswer(ctx, c.compute, c.compute.ServiceURL("servers", "detail"), query, take)
+		if at.IsZero() {
+			at = newest
+		}
+		return err
 	})
+	return at, err
 }

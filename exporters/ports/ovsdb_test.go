@@ -3,6 +3,7 @@ package ports
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/exporters/collector"
@@ -189,8 +192,49 @@ func TestSet(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- set.Run(ctx) }()
 	require.Eventually(t, set.Ready, patience, 10*time.Millisecond)
+	registry := prometheus.NewPedanticRegistry()
+	require.NoError(t, registry.Register(set))
+	problems, err := testutil.GatherAndLint(registry)
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	n, err := testutil.GatherAndCount(registry, faulty.Name)
+	require.NoError(t, err)
+	require.Equal(t, 2*len(recordFaults), n)
 	cancel()
 	require.NoError(t, <-ended)
+}
+
+// A host, and one with more ports than any has: how long a refresh takes at a real database.
+func TestScale(t *testing.T) {
+	ovstest.Require(t)
+	space := netnstest.New(t, "ovsdb")
+	s := ovstest.StartT(t, ovs.Config{Namespace: space.Path()})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, s.AddBridge(ctx, "br-int"))
+	s.KillDaemon() // which would look for each device
+	e := newExporter(t, Config{Database: "unix:" + s.Socket, Namespace: space.Path(), Namespaces: t.TempDir()}, Sources{})
+	ports := 0
+	for _, n := range []int{200, 2000} {
+		for ports < n {
+			args := []string{"--no-wait"}
+			for range 100 {
+				device := fmt.Sprintf("vnet%d", ports)
+				args = append(args, "--", "add-port", "br-int", device, "--", "set", "Interface", device, "external_ids:iface-id="+device)
+				ports++
+			}
+			_, err := s.Vsctl(ctx, args...)
+			require.NoError(t, err)
+		}
+		begun := time.Now()
+		values, err := ask(t, e, "ovsdb")
+		require.NoError(t, err)
+		t.Logf("%d ports: %s", n, time.Since(begun).Round(100*time.Microsecond))
+		require.Equal(t, float64(n), values[faulty]["br-int,"+noDevice])
+	}
+	faults, leftOut := served(t, e)
+	require.Len(t, faults, maxServed)
+	require.Equal(t, 1000, leftOut)
 }
 
 func TestDomains(t *testing.T) {
