@@ -3,6 +3,7 @@ package ports
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -111,6 +112,9 @@ func TestFaultList(t *testing.T) {
 	require.Equal(t, maxLogged+1, lines, "the rest in one line")
 	l.keep("ovsdb", many, log)
 	require.Equal(t, maxLogged+1, lines, "nothing new")
+	faults, leftOut := answered(t, http.HandlerFunc(l.serveFaults))
+	require.Len(t, faults, maxServed)
+	require.Equal(t, 5, leftOut)
 	l.keep("ovsdb", many[1:], log)
 	require.Equal(t, maxLogged+2, lines, "one is gone")
 }

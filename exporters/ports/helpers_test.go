@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -77,8 +78,13 @@ func positive(values map[string]float64) map[string]float64 {
 // served is what GET /v1/ports answers.
 func served(t testing.TB, e collector.Exporter) (faults []Fault, leftOut int) {
 	t.Helper()
+	return answered(t, e.Handlers["GET /v1/ports"])
+}
+
+func answered(t testing.TB, handler http.Handler) (faults []Fault, leftOut int) {
+	t.Helper()
 	w := httptest.NewRecorder()
-	e.Handlers["GET /v1/ports"].ServeHTTP(w, httptest.NewRequest("GET", "/v1/ports", nil))
+	handler.ServeHTTP(w, httptest.NewRequest("GET", "/v1/ports", nil))
 	require.Equal(t, 200, w.Code)
 	var answer struct {
 		Faults  []Fault `json:"faults"`

