@@ -14,6 +14,7 @@ import (
 	"github.com/deskstorm/deskstorm/cloud"
 	"github.com/deskstorm/deskstorm/cloud/notification"
 	"github.com/deskstorm/deskstorm/exporters/bootstorm/boots"
+	"github.com/deskstorm/deskstorm/exporters/bootstorm/storage"
 	"github.com/deskstorm/deskstorm/exporters/collector"
 )
 
@@ -51,6 +52,14 @@ func New(c Config, log *slog.Logger) (collector.Exporter, error) {
 		e.Run = func(ctx context.Context) error { return listen(ctx, l, account, counts, log) }
 	}
 	e.Sources = append(e.Sources, outside(c, account))
+	for _, h := range c.Hosts {
+		reader, err := storage.Open(h)
+		if err != nil {
+			return collector.Exporter{}, err
+		}
+		watched := &host{name: h.Name, reader: reader, account: account, slow: c.Slow, drowning: c.Drowning, now: time.Now}
+		e.Sources = append(e.Sources, watched.source())
+	}
 	return e, nil
 }
 
@@ -71,7 +80,8 @@ func listen(ctx context.Context, l notification.Listener, account *boots.Account
 		counts.notifications.WithLabelValues("malformed").Inc()
 		log.Debug("a message is no notification", "err", err)
 	}
-	return l.Listen(ctx, func() { log.Info("listening to notifications", "exchange", l.Exchanges, "keys", l.Keys) }, heard, bad)
+	defer counts.listening.Set(0)
+	return l.Listen(ctx, func() { counts.listening.Set(1) }, heard, bad)
 }
 
 // outside looks at what Nova does not know: time, leases, desktops' doors.

@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/deskstorm/deskstorm/cloud/notification"
+	"github.com/deskstorm/deskstorm/exporters/bootstorm/storage"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
@@ -23,11 +24,11 @@ type Config struct {
 	// UsablePort is the TCP port on which a desktop's guest listens once a person can use it: a remote desktop service, the
 	// agent. Default: 0; boots are not followed that far.
 	UsablePort  int
-	LostAfter   time.Duration // how long an accepted boot may wait for a compute node, 5s to 1h; default: 1m
-	GiveUpAfter time.Duration // how long a boot may take, 1m to 24h; it counts as failed then; default: 1h
-	Poll        time.Duration // how often Nova is asked, 1s to 10m; default: 15s
-	Hosts       []Host        // whose disks are watched; default: none
-	Slow        time.Duration // a disk request's mean time from which a storm slows its host, 1ms to 10s; default: 50ms
+	LostAfter   time.Duration        // how long an accepted boot may wait for a compute node, 5s to 1h; default: 1m
+	GiveUpAfter time.Duration        // how long a boot may take, 1m to 24h; it counts as failed then; default: 1h
+	Poll        time.Duration        // how often Nova is asked, 1s to 10m; default: 15s
+	Hosts       []storage.HostConfig // whose disks are watched, under Nova's names for them; default: none
+	Slow        time.Duration        // a disk request's mean time from which a storm slows its host, 1ms to 10s; default: 50ms
 	// Drowning is that time from which the host drowns, 1ms to 1m; default: 200ms, at which a boot took 40 minutes in production.
 	Drowning time.Duration
 }
@@ -80,6 +81,7 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 		"lost_after":    r.Duration(&c.LostAfter, 5*time.Second, time.Hour),
 		"give_up_after": r.Duration(&c.GiveUpAfter, time.Minute, 24*time.Hour),
 		"poll":          r.Duration(&c.Poll, time.Second, 10*time.Minute),
+		"hosts":         func(n ast.Node) { c.Hosts = storage.Read(r, n) },
 		"slow":          r.Duration(&c.Slow, time.Millisecond, 10*time.Second),
 		"drowning":      r.Duration(&c.Drowning, time.Millisecond, time.Minute),
 	}, "cloud")

@@ -32,6 +32,8 @@ var (
 		"How long each step of a boot took, and total: all of them, of boots that completed.", bootBuckets, "kind", "step")
 	notifications = collector.Counter("deskstorm_bootstorm_notifications_total",
 		"Notifications heard, by result: boot (it told of one), other or malformed.", "result")
+	listening = collector.Gauge("deskstorm_bootstorm_listening",
+		"1 while notifications are heard, 0 while the message broker is away or none is configured.")
 
 	hostBoots = collector.Gauge("deskstorm_bootstorm_host_boots_in_progress",
 		"Boots under way at a configured host.", "host")
@@ -41,29 +43,32 @@ var (
 		"Share of the time in which the busiest disk had requests; only from diskstats.", "host")
 	hostQueue = collector.Gauge("deskstorm_bootstorm_host_queue_requests",
 		"Disk requests under way on average.", "host")
+	hostInFlight = collector.Gauge("deskstorm_bootstorm_host_requests_in_flight",
+		"Disk requests under way at the last look; only from diskstats.", "host")
 	hostRate = collector.Gauge("deskstorm_bootstorm_host_requests_per_second",
 		"Disk requests ended a second, by direction: read or write.", "host", "direction")
 	severity = collector.Gauge("deskstorm_bootstorm_severity",
-		"0: nothing boots. 1: boots, and the disks keep up. 2: boots, and requests take longer than slow. 3: boots, and requests take longer than "+
-			"drowning or the disk is busy all the time.", "host")
+		"0: nothing boots. 1: boots, and the disks keep up. 2: boots, and requests take longer than slow or a disk is busy all the time. "+
+			"3: boots, and requests take longer than drowning, or longer than slow at a disk that is busy all the time.", "host")
 )
 
 // Families are all metrics of the exporter.
 var Families = []*collector.Family{
-	inProgress, notBegun, oldest, accepted, ended, failures, lost, took, notifications,
-	hostBoots, hostLatency, hostUtilisation, hostQueue, hostRate, severity,
+	inProgress, notBegun, oldest, accepted, ended, failures, lost, took, notifications, listening,
+	hostBoots, hostLatency, hostUtilisation, hostQueue, hostInFlight, hostRate, severity,
 }
 
 // counters count boots as things happen to them. They are the account's Observer.
 type counters struct {
 	accepted, ended, failures, lost, notifications *prometheus.CounterVec
+	listening                                      prometheus.Gauge
 	took                                           *prometheus.HistogramVec
 }
 
 func newCounters() *counters {
 	c := &counters{
 		accepted: accepted.CounterVec(), ended: ended.CounterVec(), failures: failures.CounterVec(), lost: lost.CounterVec(),
-		notifications: notifications.CounterVec(), took: took.HistogramVec(),
+		notifications: notifications.CounterVec(), took: took.HistogramVec(), listening: listening.GaugeVec().WithLabelValues(),
 	}
 	for _, k := range boots.Kinds() { // those that may be alerted on are there from the start
 		c.accepted.WithLabelValues(string(k))
@@ -79,7 +84,7 @@ func newCounters() *counters {
 }
 
 func (c *counters) live() []prometheus.Collector {
-	return []prometheus.Collector{c.accepted, c.ended, c.failures, c.lost, c.notifications, c.took}
+	return []prometheus.Collector{c.accepted, c.ended, c.failures, c.lost, c.notifications, c.listening, c.took}
 }
 
 // Accepted is boots.Observer's.

@@ -76,8 +76,8 @@ func (p *poller) poll(ctx context.Context) error {
 	for _, s := range changed {
 		g.Go(func() error { failed.add(p.look(ctx, n, s)); return nil })
 	}
-	// Those whose end nobody told: a notification was lost, or they have left the list.
-	for _, id := range p.account.Overdue(begun) {
+	// Those whose end nobody told, as a notification was lost or they have left the list, and those of no known address.
+	for _, id := range p.account.ToAsk(begun) {
 		if !listed[id] {
 			g.Go(func() error { failed.add(p.lookAgain(ctx, n, id)); return nil })
 		}
@@ -113,6 +113,7 @@ func (p *poller) look(ctx context.Context, n nova, s cloud.Server) error {
 			base.Address = a.IP
 		}
 	}
+	p.see(base) // its addresses, which it had not when it was first seen
 	switch {
 	case s.Status == "DELETED":
 		base.What = boots.IsGone

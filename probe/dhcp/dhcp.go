@@ -103,9 +103,10 @@ type Result struct {
 	Rebind Exchange
 	// RenewalsSent and RenewalsAnswered count the renewals from all ports.
 	RenewalsSent, RenewalsAnswered int
-	Lease                          Lease        // if DORA was acknowledged
-	Servers                        []netip.Addr // all that answered anything, in order
-	Foreign                        []netip.Addr // those of them that are not among the Target's; empty if that names none
+	MAC                            net.HardwareAddr // the client's
+	Lease                          Lease            // if DORA was acknowledged
+	Servers                        []netip.Addr     // all that answered anything, in order
+	Foreign                        []netip.Addr     // those of them that are not among the Target's; empty if that names none
 }
 
 // Probe asks a network's servers and releases the lease that it was given. It returns an error when it could not ask at all: a
@@ -157,8 +158,11 @@ func (t Target) withDefaults() Target {
 	return t
 }
 
-// longest is more than a probe takes.
-func (t Target) longest() time.Duration { return t.Window + 4*t.Timeout }
+// Longest is more than a probe of the target takes.
+func (t Target) Longest() time.Duration {
+	t = t.withDefaults()
+	return t.Window + 4*t.Timeout
+}
 
 // probe is one run.
 type probe struct {
@@ -171,6 +175,7 @@ type probe struct {
 // run has all exchanges in turn. Each decides with its outcome whether the next one makes sense.
 func (p *probe) run(ctx context.Context) {
 	r := &p.result
+	r.MAC = p.MAC
 	r.DORA, r.Renew.Outcome, r.Rebind.Outcome = p.dora(ctx), Skipped, Skipped
 	defer func() {
 		slices.SortFunc(r.Servers, netip.Addr.Compare)

@@ -23,6 +23,8 @@ type fake struct {
 	mask   net.IPMask
 	renew  dhcpv4.MessageType // the answer to a unicast; none if 0
 	rebind netip.Addr         // in whose name it acknowledges a broadcast; nobody if invalid
+	// elsewhere is its identifier if that is on another network, which it routes to.
+	elsewhere netip.Addr
 }
 
 // reuse has a socket stand beside others on the same port.
@@ -34,6 +36,9 @@ func reuse(_, _ string, raw syscall.RawConn) error {
 func (f fake) start(t *testing.T, n *netns.Namespace) {
 	t.Helper()
 	require.NoError(t, n.AddAddress(dhcptest.Link, f.at.String()+"/24"))
+	if f.elsewhere.IsValid() {
+		require.NoError(t, n.AddAddress("lo", f.elsewhere.String()+"/32"))
+	}
 	var conn *ipv4.PacketConn
 	require.NoError(t, n.Do(func() error {
 		config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
@@ -72,22 +77,30 @@ func (f fake) answers(m *dhcpv4.DHCPv4, unicast bool) []*dhcpv4.DHCPv4 {
 		if kind == 0 || !from.IsValid() {
 			return nil
 		}
-		r, err := dhcpv4.NewReplyFromRequest(m, dhcpv4.WithMessageType(kind), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(from.AsSlice())),
+		more := func(*dhcpv4.DHCPv4) {}
+		if from == f.elsewhere {
+			more = dhcpv4.WithOption(dhcpv4.OptRouter(f.at.AsSlice()))
+		}
+		r, err := dhcpv4.NewReplyFromRequest(m, more, dhcpv4.WithMessageType(kind), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(from.AsSlice())),
 			dhcpv4.WithYourIP(dhcptest.Address(0, 100).AsSlice()), dhcpv4.WithNetmask(f.mask), dhcpv4.WithOption(dhcpv4.OptMessage("no such lease")))
 		if err != nil {
 			return nil
 		}
 		return []*dhcpv4.DHCPv4{r}
 	}
+	own := f.at
+	if f.elsewhere.IsValid() {
+		own = f.elsewhere
+	}
 	switch {
 	case m.MessageType() == dhcpv4.MessageTypeDiscover:
-		return answer(dhcpv4.MessageTypeOffer, f.at)
+		return answer(dhcpv4.MessageTypeOffer, own)
 	case m.MessageType() != dhcpv4.MessageTypeRequest:
 		return nil
 	case m.ServerIdentifier() != nil:
-		return answer(f.first, f.at)
+		return answer(f.first, own)
 	case unicast:
-		return answer(f.renew, f.at)
+		return answer(f.renew, own)
 	}
 	return answer(dhcpv4.MessageTypeAck, f.rebind)
 }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -86,6 +86,7 @@ type client struct {
 	probe              *probe
 	unicast, broadcast net.PacketConn
 	address            *netlink.Addr // nil: it was there before
+	routes             []netlink.Route
 }
 
 // settle gives the interface the leased address.
@@ -127,24 +128,32 @@ func (p *probe) notOurs(server netip.Addr) error {
 // alone in its subnet, /32, because with a subnet's first address the kernel removes the others (promote_secondaries in
 // ip-sysctl.rst). Its routes go with it, and their metric is such that other traffic prefers any other.
 func (c *client) addAddress(l Lease) error {
-	valid := int((c.probe.longest() + 5*time.Second) / time.Second)
-	link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: c.probe.link.Index, Name: c.probe.link.Name}}
-	a := &netlink.Addr{IPNet: network(netip.PrefixFrom(l.Address.Addr(), 32)), ValidLft: valid, PreferedLft: valid}
-	if err := netlink.AddrAdd(link, a); errors.Is(err, os.ErrExist) {
+	there, err := netlink.AddrList(c.link(), netlink.FAMILY_V4)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(there, func(a netlink.Addr) bool { return address(a.IP) == l.Address.Addr() }) {
 		return nil // the administrator's, with routes
-	} else if err != nil {
+	}
+	valid := int((c.probe.Longest() + 5*time.Second) / time.Second)
+	a := &netlink.Addr{IPNet: network(netip.PrefixFrom(l.Address.Addr(), 32)), ValidLft: valid, PreferedLft: valid}
+	if err := netlink.AddrAdd(c.link(), a); err != nil {
 		return err
 	}
 	c.address = a
-	var err error
 	for _, route := range l.routes() {
-		route.LinkIndex, route.Src, route.Priority = link.Index, l.Address.Addr().AsSlice(), 1<<20+link.Index
-		err = errors.Join(err, netlink.RouteAdd(&route))
+		route.LinkIndex, route.Src, route.Priority = c.probe.link.Index, l.Address.Addr().AsSlice(), 1<<20+c.probe.link.Index
+		if err := netlink.RouteAdd(&route); err != nil {
+			c.close()
+			return fmt.Errorf("with the route %v: %w", route, err)
+		}
+		c.routes = append(c.routes, route)
 	}
-	if err != nil {
-		c.close()
-	}
-	return err
+	return nil
+}
+
+func (c *client) link() netlink.Link {
+	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: c.probe.link.Index, Name: c.probe.link.Name}}
 }
 
 // routes are those to the lease's network and, if it is elsewhere, to the server.
@@ -168,9 +177,12 @@ func (c *client) close() {
 	if c.unicast != nil {
 		c.unicast.Close()
 	}
+	// If the interface has gone, so have its routes and the address.
+	for _, r := range c.routes {
+		_ = netlink.RouteDel(&r)
+	}
 	if c.address != nil {
-		link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: c.probe.link.Index, Name: c.probe.link.Name}}
-		_ = netlink.AddrDel(link, c.address) // if the interface has gone, so has the address
+		_ = netlink.AddrDel(c.link(), c.address)
 	}
 }
 

@@ -2,6 +2,7 @@ package dhcp_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -11,9 +12,11 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/deskstorm/deskstorm/lab/netns"
 	"github.com/deskstorm/deskstorm/lab/netns/dhcptest"
+	"github.com/deskstorm/deskstorm/lab/netns/netnstest"
 	"github.com/deskstorm/deskstorm/probe/dhcp"
 )
 
@@ -83,6 +86,66 @@ func TestHealthy(t *testing.T) {
 	require.Eventually(t, func() bool { return len(leases(t, server)) == 0 }, 5*time.Second, 10*time.Millisecond, "the lease was released")
 }
 
+// TestPortOfItsOwn: a server that knows some MACs and ignores others, as Neutron's does, and a probe with another MAC than its interface.
+func TestPortOfItsOwn(t *testing.T) {
+	lab := dhcptest.New(t, 1)
+	lab.MustStart(t, 0, dhcptest.Dnsmasq{
+		Range: "10.71.0.0,static,255.255.255.0,86400s", Args: append([]string{"--dhcp-host=fa:16:3e:00:00:01,10.71.0.50"}, bound...),
+	})
+	client := lab.Clients[0]
+	require.NoError(t, client.SetSysctl("net.ipv4.conf.all.rp_filter", "1"))
+	target := quick(client)
+	r, err := dhcp.Probe(t.Context(), target)
+	require.NoError(t, err)
+	require.Equal(t, dhcp.NoAnswer, r.DORA.Outcome)
+
+	target.MAC = net.HardwareAddr{0xfa, 0x16, 0x3e, 0, 0, 1}
+	r, err = dhcp.Probe(t.Context(), target)
+	require.NoError(t, err)
+	require.Equal(t, "10.71.0.50/24", r.Lease.Address.String())
+	require.Equal(t, 24*time.Hour, r.Lease.Duration)
+	require.Equal(t, [2]dhcp.Outcome{dhcp.Acknowledged, dhcp.Acknowledged}, [2]dhcp.Outcome{r.Renew.Outcome, r.Rebind.Outcome}, "%+v", r)
+	require.Equal(t, 8, r.RenewalsAnswered)
+
+	// The administrator gave the interface the port's address for good: it stays.
+	require.NoError(t, client.AddAddress(dhcptest.Link, "10.71.0.50/24"))
+	before := addresses(t, client)
+	r, err = dhcp.Probe(t.Context(), target)
+	require.NoError(t, err)
+	require.Equal(t, dhcp.Acknowledged, r.Renew.Outcome)
+	require.Equal(t, before, addresses(t, client))
+}
+
+// TestAtOnce: networks of one namespace, by different interfaces.
+func TestAtOnce(t *testing.T) {
+	const networks = 4
+	lab := dhcptest.New(t, networks)
+	all := netnstest.New(t, "all")
+	var g errgroup.Group
+	for k := range networks {
+		lab.MustStart(t, k, dhcptest.Dnsmasq{Args: []string{"--bind-interfaces", "--interface=" + dhcptest.Bridge(k)}})
+		link, port := fmt.Sprintf("eth%d", k), fmt.Sprintf("all%d", k)
+		require.NoError(t, lab.Host.AddVeth(port, all, link))
+		require.NoError(t, lab.Host.SetMaster(port, dhcptest.Bridge(k)))
+		g.Go(func() error {
+			target := quick(all)
+			target.Interface = link
+			for range 3 {
+				r, err := dhcp.Probe(t.Context(), target)
+				if err != nil {
+					return err
+				}
+				if r.Lease.Server != dhcptest.Server(k) || r.RenewalsAnswered != 8 || r.Rebind.Outcome != dhcp.Acknowledged {
+					return fmt.Errorf("network %d: %+v", k, r)
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, g.Wait())
+	require.Equal(t, []string{"127.0.0.1/8"}, addresses(t, all))
+}
+
 // TestWhatIsWrong: each is told apart.
 func TestWhatIsWrong(t *testing.T) {
 	lab := dhcptest.New(t, 1)
@@ -136,6 +199,7 @@ func TestFake(t *testing.T) {
 		"is silent afterward": {fake{first: ack, mask: mask}, dhcp.Acknowledged, dhcp.NoAnswer, dhcp.NoAnswer, 0},
 		"grants everything":   {fake{first: ack, mask: net.CIDRMask(0, 32)}, dhcp.NoAnswer, dhcp.Skipped, dhcp.Skipped, 0},
 		"grants one address":  {fake{first: ack, mask: net.CIDRMask(32, 32), renew: ack}, dhcp.Acknowledged, dhcp.Acknowledged, dhcp.NoAnswer, 8},
+		"is behind a router":  {fake{first: ack, mask: mask, renew: ack, elsewhere: netip.MustParseAddr("10.99.0.1")}, dhcp.Acknowledged, dhcp.Acknowledged, dhcp.NoAnswer, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lab := dhcptest.New(t, 1)
@@ -145,7 +209,7 @@ func TestFake(t *testing.T) {
 			r, err := dhcp.Probe(t.Context(), quick(lab.Clients[0]))
 			require.NoError(t, err)
 			require.Equal(t, [3]dhcp.Outcome{test.dora, test.renew, test.rebind}, [3]dhcp.Outcome{r.DORA.Outcome, r.Renew.Outcome, r.Rebind.Outcome})
-			require.Equal(t, test.renewals, r.RenewalsAnswered)
+			require.Equal(t, test.renewals, r.RenewalsAnswered, "%+v", r)
 			for _, e := range []dhcp.Exchange{r.DORA, r.Renew, r.Rebind} {
 				require.Equal(t, e.Outcome == dhcp.Refused, e.Message == "no such lease")
 			}

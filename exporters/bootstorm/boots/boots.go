@@ -49,7 +49,7 @@ const Total Step = "total"
 type Sighting struct {
 	Server string // Nova's ID
 	Kind   Kind   // empty: of the boot under way
-	// What is what happened; Accepted begins a boot.
+	// What is what happened; empty: nothing new, and the rest is noted.
 	What What
 	At   time.Time // by the clock of who saw it
 	Host string    // where it boots; empty: not known
@@ -179,7 +179,8 @@ func (a *Account) See(s Sighting, now time.Time) {
 		a.reach(b, Active, s.At)
 	case IsLeased:
 		// A lease of before is that of the desktop's earlier life. Leases are seen again and again, so that none is missed.
-		if _, active := b.reached[Active]; active && !s.At.Before(b.accepted) {
+		// Lease files have whole seconds.
+		if _, active := b.reached[Active]; active && !s.At.Before(b.accepted.Truncate(time.Second)) {
 			a.reach(b, Leased, s.At)
 		}
 	case IsUsable:

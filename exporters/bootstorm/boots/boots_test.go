@@ -87,10 +87,10 @@ func TestLost(t *testing.T) {
 	a.See(Sighting{Server: "slow", Kind: Create, What: HasBegun, At: at(1), Host: "node7"}, at(1))
 	a.Tick(at(60))
 	require.Empty(t, a.Summary(at(60)).Lost)
-	require.Empty(t, a.Overdue(at(60)))
+	require.Empty(t, a.ToAsk(at(60)))
 	a.Tick(at(61))
 	a.Tick(at(62))
-	require.ElementsMatch(t, []string{"lost", "slow"}, a.Overdue(at(62)))
+	require.ElementsMatch(t, []string{"lost", "slow"}, a.ToAsk(at(62)))
 	require.Equal(t, Summary{
 		Waiting: map[Kind]map[Step]int{Create: {Begun: 1, Active: 1}}, Lost: map[Kind]int{Create: 1},
 		Oldest: map[Kind]time.Duration{Create: 62 * time.Second}, ByHost: map[string]int{"node7": 1},
@@ -111,6 +111,10 @@ func TestWaitFor(t *testing.T) {
 	a.See(Sighting{Server: "s", Kind: Create, What: IsActive, At: at(0), MACs: []string{"m"}, Address: "10.0.0.5"}, at(0))
 	require.Equal(t, []Waiter{{Server: "s", Address: "10.0.0.5", MACs: []string{"m"}}}, a.WaitFor(Leased))
 	require.Empty(t, a.WaitFor(Usable))
+	require.Empty(t, a.ToAsk(at(0)))
+	a.See(Sighting{Server: "of no address", Kind: Start, What: IsActive, At: at(0)}, at(0))
+	require.Equal(t, []string{"of no address"}, a.ToAsk(at(0)))
+	a.See(Sighting{Server: "of no address", What: IsGone}, at(0))
 	a.See(Sighting{Server: "s", What: IsLeased, At: at(5)}, at(5))
 	require.Empty(t, a.WaitFor(Leased))
 	require.Len(t, a.WaitFor(Usable), 1)

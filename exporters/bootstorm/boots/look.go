@@ -71,12 +71,14 @@ func (a *Account) Knows(server string) bool {
 	return a.boots[server] != nil
 }
 
-// Overdue are servers that Nova should be done with: their boots have waited for longer than LostAfter.
-func (a *Account) Overdue(now time.Time) (all []string) {
+// ToAsk are servers that Nova should be asked for: it should be done with them for longer than LostAfter, or it is and their
+// addresses are needed now and not known.
+func (a *Account) ToAsk(now time.Time) (all []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for server, b := range a.boots {
-		if _, active := b.reached[Active]; !active && now.Sub(b.seen) > a.config.LostAfter {
+		_, active := b.reached[Active]
+		if !active && now.Sub(b.seen) > a.config.LostAfter || active && len(b.macs) == 0 {
 			all = append(all, server)
 		}
 	}
