@@ -19,8 +19,8 @@ var quiet = []string{"TRACE", "DEBUG", "INFO", "AUDIT", "WARNING", "WARN"}
 // level is what a line of oslo.log's reports at, if it is one of levels; else empty. Its forms are the plain one, with what
 // syslog or a web server put in front (logging_context_format_string, logging_default_format_string), and JSON.
 //
-// Each line of a traceback has its error's level again (logging_exception_prefix). It is the line with the request's context,
-// "[req-...]" or "[-]", behind the logger's name that counts.
+// Each line of a traceback has its error's level again (logging_exception_prefix). It is the line with the request's context
+// behind the logger's name that counts: "[-]", "[req-...]", "[None req-...]".
 func level(line []byte) string {
 	line = bytes.TrimSpace(line)
 	if len(line) > 0 && line[0] == '{' {
@@ -38,13 +38,23 @@ func level(line []byte) string {
 				continue
 			}
 			_, context := cutWord(rest) // behind the logger's name
-			if bytes.HasPrefix(context, []byte("[")) && !bytes.HasPrefix(context, []byte("[instance: ")) {
+			if inRequest(context) {
 				return l
 			}
 			return ""
 		}
 	}
 	return ""
+}
+
+// inRequest tells a request's context from other brackets: "[instance: ...]" of a traceback, "[SQL: ...]" of a database's error.
+func inRequest(text []byte) bool {
+	end := bytes.IndexByte(text, ']')
+	if len(text) == 0 || text[0] != '[' || end < 0 {
+		return false
+	}
+	inside := text[1:end]
+	return string(inside) == "-" || bytes.Contains(inside, []byte("req-"))
 }
 
 // cutWord returns the first word, nil if there is none, and the rest without blanks before it.

@@ -22,7 +22,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Lines as Zed's services wrote them.
+// Lines in the forms that oslo.log has by default.
 const (
 	nova     = "2026-11-21 17:19:32.544 4711 ERROR nova.compute.manager [req-0f7b1c5e-51a2-4f7e-9a3e-2c52b9dcd7a1 a1 b2 - default default] [instance: 9c] Instance failed to spawn: boom"
 	trace    = "2026-11-21 17:19:32.544 4711 ERROR nova.compute.manager [instance: 9c] Traceback (most recent call last):"
@@ -34,8 +34,11 @@ const (
 func TestLevel(t *testing.T) {
 	for line, want := range map[string]string{
 		nova: "ERROR", critical: "CRITICAL", trace: "", trace2: "", info: "", "": "", "ERROR": "", "ERROR x": "", "  ": "",
-		"2026-11-21 17:19:32.544 4711 WARNING nova [-] x":  "",
-		"Nov 21 17:19:32 ctl1 nova-compute[4711]: " + nova: "ERROR",
+		"2026-11-21 17:19:32.544 4711 ERROR oslo_db.sqlalchemy.exc_filters [SQL: SELECT 1]":          "",
+		"2026-11-21 17:19:32.544 4711 ERROR nova.api [None req-1 admin admin - - default default] x": "ERROR",
+		"2026-11-21 17:19:32.544 4711 ERROR nova.api [":                                              "",
+		"2026-11-21 17:19:32.544 4711 WARNING nova [-] x":                                            "",
+		"Nov 21 17:19:32 ctl1 nova-compute[4711]: " + nova:                                           "ERROR",
 		"[Sat Nov 21 17:19:32.544010 2026] [wsgi:error] [pid 12:tid 1404] [remote 192.0.2.1:5000] 2026-11-21 17:19:32.544 12 ERROR keystone.server [req-1 - - - - -] x": "ERROR",
 		`{"message": "boom", "asctime": "2026-11-21 17:19:32", "name": "nova", "levelname": "ERROR", "traceback": "..."}`:                                               "ERROR",
 		`{"levelname": "INFO", "message": "ERROR nova [req-1]"}`:                                                                                                        "",

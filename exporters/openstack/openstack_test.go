@@ -233,6 +233,9 @@ func TestAPIs(t *testing.T) {
 
 // An exporter that starts while a service is down: the others are seen.
 func TestStartWithoutNova(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some 5 s")
+	}
 	lab, e := startLab(t, sim.Config{}, Config{APITimeout: time.Second, Timeout: time.Second})
 	undo, err := lab.Inject(sim.Fault{Service: "nova", Cut: true})
 	require.NoError(t, err)
@@ -256,6 +259,9 @@ func TestStartWithoutNova(t *testing.T) {
 
 // Keystone is away at the start, and comes: all are asked then. Everything is by one Set, as the program runs it.
 func TestSet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some 7 s")
+	}
 	lab, e := startLab(t, sim.Config{Servers: desks(3)}, Config{
 		Interval: 5 * time.Second, APIInterval: time.Second, PlacementInterval: 5 * time.Second, Timeout: 2 * time.Second, APITimeout: time.Second,
 	})
