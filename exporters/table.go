@@ -10,13 +10,17 @@ import (
 	"github.com/deskstorm/deskstorm/exporters/bootstorm"
 	"github.com/deskstorm/deskstorm/exporters/collector"
 	"github.com/deskstorm/deskstorm/exporters/dhcp"
+	"github.com/deskstorm/deskstorm/exporters/openstack"
+	"github.com/deskstorm/deskstorm/exporters/ports"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
 // table has a line for each exporter.
 var table = []entry{
-	{"bootstorm", bootstorm.Families, configured(bootstorm.Read, bootstorm.New)},
-	{"dhcp", dhcp.Families, configured(dhcp.Read, dhcp.New)},
+	{"bootstorm", bootstorm.Families(), configured(bootstorm.Read, bootstorm.New)},
+	{"dhcp", dhcp.Families(), configured(dhcp.Read, dhcp.New)},
+	{"openstack", openstack.Families(), configured(openstack.Read, openstack.New)},
+	{"ports", ports.Families(), configured(ports.Read, ports.Open)},
 }
 
 // configured joins what reads an exporter's section and what makes the exporter of it.

@@ -26,7 +26,7 @@ func BenchmarkScrape(b *testing.B) {
 			}
 			registry := prometheus.NewRegistry()
 			registry.MustRegister(collector.NewSet([]collector.Exporter{{
-				Name: "bootstorm", Families: Families, Live: append(counts.live(), underWay{account, time.Now}),
+				Name: "bootstorm", Families: Families(), Live: append(counts.live(), underWay{account, time.Now}),
 			}}, slog.New(slog.DiscardHandler)))
 			for b.Loop() {
 				if _, err := registry.Gather(); err != nil {

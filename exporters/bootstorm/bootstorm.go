@@ -16,6 +16,7 @@ import (
 	"github.com/deskstorm/deskstorm/exporters/bootstorm/boots"
 	"github.com/deskstorm/deskstorm/exporters/bootstorm/storage"
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/probe/dhcp"
 )
 
 const (
@@ -32,7 +33,7 @@ func New(c Config, log *slog.Logger) (collector.Exporter, error) {
 		Leases: c.Leases != nil, Usable: c.UsablePort != 0, LostAfter: c.LostAfter, GiveUpAfter: c.GiveUpAfter, Observer: counts,
 	})
 	e := collector.Exporter{
-		Name: "bootstorm", Families: Families,
+		Name: "bootstorm", Families: Families(),
 		Live: append(counts.live(), underWay{account, time.Now}),
 	}
 	config, err := loadCloud(c.Cloud)
@@ -90,7 +91,7 @@ func outside(c Config, account *boots.Account) collector.Source {
 		Update: func(ctx context.Context, _ func(prometheus.Metric)) error {
 			account.Tick(time.Now())
 			if c.Leases != nil && len(account.WaitFor(boots.Leased)) > 0 {
-				leases, err := readLeases(c.Leases.Files)
+				leases, err := dhcp.LeasesByMAC(ctx, c.Leases.Files)
 				if err != nil {
 					return err
 				}

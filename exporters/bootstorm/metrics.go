@@ -53,9 +53,11 @@ var (
 )
 
 // Families are all metrics of the exporter.
-var Families = []*collector.Family{
-	inProgress, notBegun, oldest, accepted, ended, failures, lost, took, notifications, listening,
-	hostBoots, hostLatency, hostUtilisation, hostQueue, hostInFlight, hostRate, severity,
+func Families() []*collector.Family {
+	return []*collector.Family{
+		inProgress, notBegun, oldest, accepted, ended, failures, lost, took, notifications, listening,
+		hostBoots, hostLatency, hostUtilisation, hostQueue, hostInFlight, hostRate, severity,
+	}
 }
 
 // counters count boots as things happen to them. They are the account's Observer.

@@ -107,7 +107,7 @@ func stormExporter(t *testing.T, lab *sim.Lab, speed float64) exported {
 	p := &poller{connect: connector(config), account: account, every: true, now: time.Now, seen: map[string]time.Time{}}
 	h := &host{name: "compute01", reader: &simulated{lab: lab, speed: speed}, account: account, slow: 50 * time.Millisecond, drowning: 200 * time.Millisecond, now: time.Now}
 	set := collector.NewSet([]collector.Exporter{{
-		Name: "bootstorm", Families: Families, Live: append(counts.live(), underWay{account, time.Now}),
+		Name: "bootstorm", Families: Families(), Live: append(counts.live(), underWay{account, time.Now}),
 		Sources: []collector.Source{
 			{Target: "nova", Interval: 200 * time.Millisecond, Timeout: time.Minute, Update: func(ctx context.Context, _ func(prometheus.Metric)) error { return p.poll(ctx) }},
 			{Target: "host", Interval: 200 * time.Millisecond, Timeout: time.Minute, Update: h.update},

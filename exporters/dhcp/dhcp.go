@@ -43,7 +43,7 @@ func New(c Config, log *slog.Logger) (collector.Exporter, error) {
 	for _, h := range c.Hosts {
 		hosts = append(hosts, &host{Host: h})
 	}
-	e := collector.Exporter{Name: "dhcp", Families: Families, Live: []prometheus.Collector{counts, durations}}
+	e := collector.Exporter{Name: "dhcp", Families: Families(), Live: []prometheus.Collector{counts, durations}}
 	for _, configured := range c.Networks {
 		for _, exchange := range exchanges { // so that the first failure is an increase
 			for _, o := range dhcp.Outcomes() {

@@ -48,7 +48,9 @@ var (
 )
 
 // Families are all metrics of the exporter.
-var Families = []*collector.Family{
-	success, probes, duration, renewalsAnswered, servers, foreignServers, grantedLease, situation, missingCapability,
-	leases, overdueLeases, remaining, rangeAddresses, rangeLeases, malformedLines, sockets, unboundProcesses,
+func Families() []*collector.Family {
+	return []*collector.Family{
+		success, probes, duration, renewalsAnswered, servers, foreignServers, grantedLease, situation, missingCapability,
+		leases, overdueLeases, remaining, rangeAddresses, rangeLeases, malformedLines, sockets, unboundProcesses,
+	}
 }

@@ -104,7 +104,7 @@ func startLab(t testing.TB, lab sim.Config, config Config) (*sim.Lab, collector.
 	clouds, err := l.WriteCloudsYAML(t.TempDir())
 	require.NoError(t, err)
 	config.Cloud = &Cloud{Name: sim.AdminCloud, File: clouds}
-	e, err := Open(config, slog.New(slog.DiscardHandler))
+	e, err := New(config, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	return l, e
 }

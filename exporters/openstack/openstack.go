@@ -33,8 +33,8 @@ func Families() []*collector.Family {
 	}
 }
 
-// Open makes the exporter. It reads credentials, and asks nobody.
-func Open(config Config, log *slog.Logger) (collector.Exporter, error) {
+// New makes the exporter. It reads credentials, and asks nobody.
+func New(config Config, log *slog.Logger) (collector.Exporter, error) {
 	config = config.withDefaults()
 	if err := config.check(); err != nil {
 		return collector.Exporter{}, fmt.Errorf("configuring the openstack exporter: %w", err)

@@ -317,7 +317,7 @@ interval: 1m
 	require.ErrorContains(t, r.Err(), "timeout")
 	for _, bad := range []Config{{}, {Services: []string{"x"}}, {Logs: []Logs{{"a", nil}}}, {Logs: []Logs{{"a", []string{"["}}}},
 		{Cloud: &Cloud{Name: "none", File: "/nowhere/clouds.yaml"}}} {
-		_, err := Open(bad, slog.New(slog.DiscardHandler))
+		_, err := New(bad, slog.New(slog.DiscardHandler))
 		require.ErrorContains(t, err, "configuring the openstack exporter")
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/deskstorm/deskstorm/cloud"
 	"github.com/deskstorm/deskstorm/exporters/collector"
 	"github.com/deskstorm/deskstorm/hypervisor"
+	"github.com/deskstorm/deskstorm/probe/dhcp"
 )
 
 // Limits of what is asked of a cloud.
@@ -40,7 +41,9 @@ func Connect(config Config) (Sources, error) {
 		s.Domains = (&domains{uri: config.Libvirt}).interfaces
 	}
 	if len(config.LeaseFiles) > 0 {
-		s.Leases = LeaseFiles(config.LeaseFiles)
+		s.Leases = func(ctx context.Context) (map[string]time.Time, error) {
+			return dhcp.LeasesByMAC(ctx, config.LeaseFiles)
+		}
 	}
 	if config.Cloud != nil {
 		credentials, err := cloud.LoadFile(config.Cloud.File, config.Cloud.Name)

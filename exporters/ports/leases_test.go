@@ -11,12 +11,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/lab/sim"
+	"github.com/deskstorm/deskstorm/probe/dhcp"
 )
 
 func TestWithoutLease(t *testing.T) {
 	now := time.Unix(2_000_000_000, 0)
 	old, young := now.Add(-time.Hour), now.Add(-time.Minute)
-	leases := map[string]time.Time{"fa:16:3e:00:00:01": now.Add(time.Hour), "fa:16:3e:00:00:02": now.Add(-time.Second), "fa:16:3e:00:00:06": never}
+	leases := map[string]time.Time{"fa:16:3e:00:00:01": now.Add(time.Hour), "fa:16:3e:00:00:02": now.Add(-time.Second), "fa:16:3e:00:00:06": dhcp.Never}
 	active, without := withoutLease([]Desktop{
 		{"leased", "FA:16:3E:00:00:01", old},
 		{"expired", "fa:16:3e:00:00:02", old},
@@ -27,22 +28,6 @@ func TestWithoutLease(t *testing.T) {
 	}, leases, now, 5*time.Minute)
 	require.Equal(t, 5, active)
 	require.Equal(t, map[string]int{noLease: 2, expiredLease: 1}, without)
-}
-
-func TestLeaseFiles(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, content string) {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
-	}
-	write("a", "2000000000 FA:16:3e:00:00:01 192.0.2.1 * 01:fa\n0 fa:16:3e:00:00:02 192.0.2.2 host-2 *\n"+
-		"duid 00:01\n2000000000 123 fd00::1 * 00:01\n")
-	write("b", "1900000000 fa:16:3e:00:00:01 192.0.2.9 * *\n2000000000 06-fa:16:3e:00:00:03 192.0.2.3 * *\n")
-	leases, err := LeaseFiles([]string{filepath.Join(dir, "*")})(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, map[string]time.Time{"fa:16:3e:00:00:01": time.Unix(2_000_000_000, 0), "fa:16:3e:00:00:02": never,
-		"fa:16:3e:00:00:03": time.Unix(2_000_000_000, 0)}, leases)
-	_, err = LeaseFiles([]string{filepath.Join(dir, "none*")})(t.Context())
-	require.ErrorContains(t, err, "there are 0 lease files")
 }
 
 // A cloud in which two desktops lose their lease: the file is what dnsmasq would have written.
