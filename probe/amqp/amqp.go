@@ -27,7 +27,7 @@ type Target struct {
 	// Heartbeat is what the canary's connection asks for, in whole seconds; the broker may lower it. 0 turns heartbeats off,
 	// whatever the broker asks for.
 	Heartbeat time.Duration
-	// KeepAlive is TCP's; the zero value turns it off. It has no effect on connections that Dial made.
+	// KeepAlive is TCP's; the zero value turns it off.
 	KeepAlive net.KeepAliveConfig
 
 	// Patience bounds each step: connecting, declaring, the confirmation, the delivery. 0: 10 s.

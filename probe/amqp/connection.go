@@ -31,14 +31,20 @@ func open(ctx context.Context, t Target) (_ *connection, err error) {
 	defer cancel()
 	dial := t.Dial
 	if dial == nil {
-		// A Dialer turns keepalive on unless both are said: KeepAlive of -1 for off, Enable for on.
-		dial = (&net.Dialer{KeepAlive: -1, KeepAliveConfig: t.KeepAlive}).DialContext
+		dial = new(net.Dialer).DialContext
 	}
 	raw, err := dial(ctx, "tcp", t.Address)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the broker at %s: %w", t.Address, err)
 	}
 	c := &connection{raw: raw}
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		// A Dialer turns keepalive on, which would hide what a silent connection suffers.
+		if err := tcp.SetKeepAliveConfig(t.KeepAlive); err != nil {
+			c.abort()
+			return nil, fmt.Errorf("setting keepalive: %w", err)
+		}
+	}
 	defer func() {
 		if err != nil {
 			c.abort()
