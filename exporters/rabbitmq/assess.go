@@ -141,7 +141,7 @@ func (b *broker) assess() {
 			emit(keepAlive.Value(s.keepAlive.Seconds(), labels...))
 		}
 	}
-	b.assessed = metrics
+	b.assessed.Store(&metrics)
 }
 
 // timers are the values of the label timer.

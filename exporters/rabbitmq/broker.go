@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,7 +37,8 @@ type broker struct {
 	traces   traces // at tracesAt
 	tracesAt time.Time
 	rungs    []probe.Rung // the ladder, shortest silence first
-	assessed []prometheus.Metric
+
+	assessed atomic.Pointer[[]prometheus.Metric] // so that a scrape waits for nobody
 }
 
 func (b *broker) updateManagement(ctx context.Context) error {
@@ -139,11 +141,10 @@ func (b *broker) Describe(chan<- *prometheus.Desc) {}
 
 // Collect sends what was last found.
 func (b *broker) Collect(out chan<- prometheus.Metric) {
-	b.mu.Lock()
-	assessed := b.assessed // is replaced, and does not change
-	b.mu.Unlock()
-	for _, m := range assessed {
-		out <- m
+	if assessed := b.assessed.Load(); assessed != nil {
+		for _, m := range *assessed {
+			out <- m
+		}
 	}
 }
 

@@ -56,8 +56,11 @@ func (m *canaryMetrics) take(broker, canary string, at time.Time, r probe.Result
 	}
 }
 
-// fresh is the canary whose connection is a new one.
-const fresh = "fresh"
+// Names of canaries that are not configured: the one whose connection is a new one, and the ladder's.
+const (
+	fresh        = "fresh"
+	ladderPrefix = "ladder-"
+)
 
 // freshCanary makes a round trip. Its failing is what it is there to find, and no failure of the source.
 func (b *broker) freshCanary(ctx context.Context) error {
@@ -82,7 +85,7 @@ func (b *broker) idleCanaries() (runs []func(context.Context)) {
 		return nil
 	}
 	for _, rung := range b.rungs {
-		c := IdleCanary{Name: "ladder-" + rung.Idle.String(), Silence: rung.Idle}
+		c := IdleCanary{Name: ladderPrefix + rung.Idle.String(), Silence: rung.Idle}
 		runs = append(runs, func(ctx context.Context) { b.run(ctx, c, b.climbed) })
 	}
 	for _, c := range b.canary.Idle {

@@ -63,6 +63,14 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// lenient is an object that the API may have another shape for: an empty one is an empty list there.
+type lenient[T any] struct{ value T }
+
+func (l *lenient[T]) UnmarshalJSON(b []byte) error {
+	_ = json.Unmarshal(b, &l.value)
+	return nil
+}
+
 // apiConnection is a connection in the API's words.
 type apiConnection struct {
 	Name         string // "10.1.0.7:40112 -> 10.2.0.1:5672"
@@ -73,9 +81,9 @@ type apiConnection struct {
 	RecvOct      number `json:"recv_oct"`
 	SendOct      number `json:"send_oct"`
 	Node         string
-	Properties   struct {
+	Properties   lenient[struct {
 		Name string `json:"connection_name"`
-	} `json:"client_properties"`
+	}] `json:"client_properties"`
 }
 
 const connectionColumns = "name,user_provided_name,peer_host,peer_port,timeout,recv_oct,send_oct,node,client_properties.connection_name"
@@ -85,13 +93,13 @@ func (c apiConnection) givenName() string {
 	if c.UserProvided != "" {
 		return c.UserProvided
 	}
-	return c.Properties.Name
+	return c.Properties.value.Name
 }
 
 // apiChannel is a channel in the API's words.
 type apiChannel struct {
-	Unacknowledged number                `json:"messages_unacknowledged"`
-	Connection     struct{ Name string } `json:"connection_details"`
+	Unacknowledged number                         `json:"messages_unacknowledged"`
+	Connection     lenient[struct{ Name string }] `json:"connection_details"`
 }
 
 const channelColumns = "messages_unacknowledged,connection_details.name"
@@ -114,7 +122,7 @@ func (m *management) unacknowledged(ctx context.Context) (map[string]int64, erro
 	count := map[string]int64{}
 	err := pages(ctx, m, "channels", channelColumns, func(c apiChannel) {
 		if c.Unacknowledged.value > 0 {
-			count[c.Connection.Name] += c.Unacknowledged.value
+			count[c.Connection.value.Name] += c.Unacknowledged.value
 		}
 	})
 	return count, err

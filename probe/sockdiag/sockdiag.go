@@ -47,8 +47,13 @@ type Socket struct {
 	SegmentsIn, DataSegmentsIn, DataSegmentsOut uint32
 }
 
-// Idle is how long no data moved, in either direction.
-func (s Socket) Idle() time.Duration { return min(s.SinceSent, s.SinceReceived) }
+// Idle is how long no data moved, in either direction. What is sent again and again did not move.
+func (s Socket) Idle() time.Duration {
+	if s.Timer == Retransmit && s.Backoff > 0 {
+		return min(s.SinceAck, s.SinceReceived)
+	}
+	return min(s.SinceSent, s.SinceReceived)
+}
 
 // What makes a half-open connection of a slow one: its retransmission was doubled three times, so that nothing came for at least
 // 1.4 s (200 ms, the shortest wait, and three doublings of it), or two keepalive probes in a row were not answered: one is always

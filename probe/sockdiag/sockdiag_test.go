@@ -105,6 +105,13 @@ func TestHalfOpen(t *testing.T) {
 	}
 }
 
+func TestIdle(t *testing.T) {
+	s := Socket{SinceSent: 2 * time.Second, SinceReceived: 50 * time.Second, SinceAck: 45 * time.Second}
+	require.Equal(t, 2*time.Second, s.Idle())
+	s.Timer, s.Backoff = Retransmit, 1
+	require.Equal(t, 45*time.Second, s.Idle())
+}
+
 func TestParseRefuses(t *testing.T) {
 	whole := make([]byte, responseSize+8)
 	whole[0] = unix.AF_INET
