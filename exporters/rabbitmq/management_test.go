@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,16 +40,12 @@ func stub(t testing.TB, count int) *httptest.Server {
 			})
 		}
 	}
-	// The pages are made before, so that a benchmark measures who reads them.
+	// The answers are made before, so that a benchmark measures who reads them.
 	answers := map[string][]byte{}
 	for what, all := range items {
-		count := (len(all) + pageSize - 1) / pageSize
-		for page := 1; page <= count; page++ {
-			b, err := json.Marshal(object{"page": page, "page_count": count, "total_count": len(all),
-				"items": all[(page-1)*pageSize : min(len(all), page*pageSize)]})
-			require.NoError(t, err)
-			answers[what+strconv.Itoa(page)] = b
-		}
+		b, err := json.Marshal(all)
+		require.NoError(t, err)
+		answers[what] = b
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		what := strings.TrimPrefix(r.URL.Path, "/api/")
@@ -58,11 +53,11 @@ func stub(t testing.TB, count int) *httptest.Server {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		if r.URL.Query().Get("page_size") != "500" || r.URL.Query().Get("columns") == "" {
+		if r.URL.Query().Get("columns") == "" {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		_, _ = w.Write(answers[what+r.URL.Query().Get("page")])
+		_, _ = w.Write(answers[what])
 	}))
 	t.Cleanup(server.Close)
 	return server
@@ -76,7 +71,7 @@ func stubBroker(t testing.TB, url string) *broker {
 	return b
 }
 
-func TestManagementPages(t *testing.T) {
+func TestManagementLists(t *testing.T) {
 	b := stubBroker(t, stub(t, 1201).URL)
 	all, err := b.management.connections(t.Context())
 	require.NoError(t, err)
@@ -107,8 +102,10 @@ func TestManagementFails(t *testing.T) {
 		{"wrong password", answer(401, "").URL, "does not let monitor in (401 Unauthorized): check the password and the user's tag"},
 		{"broken", answer(500, "reason: stats down").URL, `answered 500 Internal Server Error: "reason: stats down"`},
 		{"no JSON", answer(200, "<html>").URL, "reading the answer"},
-		{"another shape", answer(200, `{"items": {}}`).URL, "reading the answer"},
-		{"endless", answer(200, `{"page_count": 100000, "items": []}`).URL, "there are more than 200000"},
+		{"another shape", answer(200, `{"items": {}}`).URL, "expected a list"},
+		{"another shape inside", answer(200, `[{"name": {}}]`).URL, "reading the answer"},
+		{"cut", answer(200, `[{"name": "a"},`).URL, "reading the answer"},
+		{"endless", answer(200, "["+strings.Repeat("{},", maxItems)+"{}]").URL, "there are more than 200000"},
 		{"nobody there", "http://127.0.0.1:1", "asking the management API"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -130,12 +127,12 @@ func TestManagementFails(t *testing.T) {
 func TestStrangeConnections(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "channels") {
-			_, _ = w.Write([]byte(`{"items": [{"connection_details": []}], "page_count": 1}`))
+			_, _ = w.Write([]byte(`[{"connection_details": []}]`))
 			return
 		}
-		_, _ = w.Write([]byte(`{"items": [{"name": "a", "peer_host": "unknown", "peer_port": "unknown"},
+		_, _ = w.Write([]byte(`[{"name": "a", "peer_host": "unknown", "peer_port": "unknown"},
 			{"name": "b", "peer_host": "::ffff:10.1.0.2", "peer_port": 4711, "timeout": "", "recv_oct": null},
-			{"name": "c", "client_properties": []}, {}], "page_count": 1}`))
+			{"name": "c", "client_properties": []}, {}]`))
 	}))
 	defer server.Close()
 	b := stubBroker(t, server.URL)
