@@ -86,8 +86,8 @@ func (s *summary) add(c *connection, lower, upper time.Duration) {
 	}
 }
 
-// risky says whether a connection that is silent until its protection may be cut before. It is not enough that no connection was
-// seen cut as early: that a silence as long was survived must have been seen.
+// risky says whether a connection that is silent until its protection may be cut before. It is not enough that no connection
+// was seen cut as early: that a silence as long was survived must have been seen.
 func risky(protection, lower, upper time.Duration) bool {
 	return upper != probe.Unknown && protection >= lower
 }
@@ -149,7 +149,8 @@ var timers = []struct {
 	timer sockdiag.Timer
 	name  string
 }{
-	{sockdiag.None, "none"}, {sockdiag.Keepalive, "keepalive"}, {sockdiag.Retransmit, "retransmit"}, {sockdiag.ZeroWindow, "zero_window"},
+	{sockdiag.None, "none"}, {sockdiag.Keepalive, "keepalive"},
+	{sockdiag.Retransmit, "retransmit"}, {sockdiag.ZeroWindow, "zero_window"},
 }
 
 // seconds is +Inf for never, which is also a cut-off's bound that is not known.

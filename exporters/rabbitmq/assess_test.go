@@ -24,7 +24,7 @@ func assessedBroker(t testing.TB, count int) *broker {
 	b, err := newBroker(Broker{Name: "bus", CutOff: time.Hour, Management: &Management{}, Sockets: &Sockets{}}, classifier{
 		services: DefaultServices(),
 		groups:   []Group{{Name: "compute", Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}},
-	}, newCanaryMetrics())
+	}, newCanaryMetrics(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	var all []apiConnection
 	var kernel []sockdiag.Socket
@@ -108,7 +108,8 @@ func TestAssess(t *testing.T) {
 	now := time.Unix(100000, 0)
 	remote := netip.MustParseAddrPort("10.1.0.7:40000")
 	base := func(t *testing.T) *broker {
-		b, err := newBroker(Broker{Name: "bus", Management: &Management{}, Sockets: &Sockets{}}, classifier{services: DefaultServices()}, newCanaryMetrics())
+		b, err := newBroker(Broker{Name: "bus", Management: &Management{}, Sockets: &Sockets{}},
+			classifier{services: DefaultServices()}, newCanaryMetrics(), slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		b.now = func() time.Time { return now }
 		return b
@@ -127,14 +128,17 @@ func TestAssess(t *testing.T) {
 	}{
 		{"nobody measured", nil, &row{}, &trace{}, math.Inf(1), math.NaN(), 1},
 		{"nothing protects", ladder(30*time.Minute, time.Hour), &row{}, &trace{}, math.Inf(1), 1, 1},
-		{"nothing protects, nothing is cut", []probe.Rung{{Idle: 2 * time.Hour, At: now, Outcome: probe.Delivered}}, &row{}, &trace{}, math.Inf(1), 0, 1},
+		{"nothing protects, nothing is cut", []probe.Rung{{Idle: 2 * time.Hour, At: now, Outcome: probe.Delivered}},
+			&row{}, &trace{}, math.Inf(1), 0, 1},
 		{"heartbeat", ladder(30*time.Minute, time.Hour), &row{heartbeat: time.Minute}, &trace{}, 30, 0, 0},
 		{"heartbeat, kernel unknown", ladder(30*time.Minute, time.Hour), &row{heartbeat: time.Minute}, nil, 30, 0, 0},
 		{"keepalive after the cut-off", ladder(30*time.Minute, time.Hour), &row{}, &trace{keepAlive: 2 * time.Hour}, 7200, 1, 1},
 		{"keepalive between the bounds", ladder(30*time.Minute, time.Hour), &row{}, &trace{keepAlive: 40 * time.Minute}, 2400, 1, 1},
 		{"keepalive before the cut-off", ladder(30*time.Minute, time.Hour), nil, &trace{keepAlive: 5 * time.Minute}, 300, 0, 0},
-		{"the soonest counts", ladder(30*time.Minute, time.Hour), &row{heartbeat: time.Hour}, &trace{keepAlive: 5 * time.Minute}, 300, 0, 0},
-		{"even the shortest silence was lost", []probe.Rung{{Idle: time.Minute, At: now, Outcome: probe.Closed}}, &row{heartbeat: time.Minute}, nil, 30, 1, 1},
+		{"the soonest counts", ladder(30*time.Minute, time.Hour),
+			&row{heartbeat: time.Hour}, &trace{keepAlive: 5 * time.Minute}, 300, 0, 0},
+		{"even the shortest silence was lost", []probe.Rung{{Idle: time.Minute, At: now, Outcome: probe.Closed}},
+			&row{heartbeat: time.Minute}, nil, 30, 1, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := base(t)
@@ -187,7 +191,7 @@ func TestAssessedMetrics(t *testing.T) {
 // TestLint holds all families against Prometheus's conventions, with a value each.
 func TestLint(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	for _, f := range Families() {
+	for _, f := range Families {
 		switch labels := make([]string, len(f.Labels)); f.Kind {
 		case collector.GaugeKind:
 			v := f.GaugeVec()
@@ -212,7 +216,7 @@ func TestLint(t *testing.T) {
 func TestScrape(t *testing.T) {
 	b := assessedBroker(t, 10_000)
 	b.assess()
-	e := collector.Exporter{Name: "rabbitmq", Families: Families(), Live: []prometheus.Collector{b}}
+	e := collector.Exporter{Name: "rabbitmq", Families: Families, Live: []prometheus.Collector{b}}
 	registry := prometheus.NewRegistry()
 	require.NoError(t, registry.Register(collector.NewSet([]collector.Exporter{e}, slog.New(slog.DiscardHandler))))
 	begun := time.Now()

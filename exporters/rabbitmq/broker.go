@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type broker struct {
 	live       *canaryMetrics
 	cutOff     time.Duration // 0 if not known beforehand
 	now        func() time.Time
+	log        *slog.Logger
 
 	mu       sync.Mutex
 	rows     rows
@@ -36,7 +38,8 @@ type broker struct {
 	rowsAt   time.Time
 	traces   traces // at tracesAt
 	tracesAt time.Time
-	rungs    []probe.Rung // the ladder, shortest silence first
+	rungs    []probe.Rung             // the ladder, shortest silence first
+	outcomes map[string]probe.Outcome // canaries' last
 
 	assessed atomic.Pointer[[]prometheus.Metric] // so that a scrape waits for nobody
 }

@@ -72,11 +72,34 @@ func (b *broker) freshCanary(ctx context.Context) error {
 	t := b.target(fresh, password)
 	t.Heartbeat = freshHeartbeat
 	r := probe.RoundTrip(ctx, t)
-	b.live.take(b.name, fresh, b.now(), r)
+	b.take(fresh, r)
 	if r.Outcome == probe.Canceled {
 		return r.Err
 	}
 	return nil
+}
+
+// take counts what a canary found, and logs it if it is not what the one before found.
+func (b *broker) take(canary string, r probe.Result) {
+	b.live.take(b.name, canary, b.now(), r)
+	b.mu.Lock()
+	if b.outcomes == nil {
+		b.outcomes = map[string]probe.Outcome{}
+	}
+	before := b.outcomes[canary]
+	b.outcomes[canary] = r.Outcome
+	b.mu.Unlock()
+	log := b.log.With("broker", b.name, "canary", canary)
+	if r.LeftBehind != nil {
+		log.Warn("a canary could not clean up", "err", r.LeftBehind)
+	}
+	switch {
+	case r.Outcome == before, r.Outcome == probe.Canceled:
+	case r.Outcome != probe.Delivered:
+		log.Warn("a canary's message did not arrive", "outcome", r.Outcome, "err", r.Err)
+	case before != "":
+		log.Info("a canary's message arrived again")
+	}
 }
 
 // idleCanaries are those that run on their own: a round trip takes as long as its silence.
@@ -102,13 +125,12 @@ func (b *broker) run(ctx context.Context, c IdleCanary, done func(probe.Rung)) {
 	b.live.expect(b.name, c.Name, c.Silence)
 	for ctx.Err() == nil {
 		r := b.afterIdle(ctx, c)
-		now := b.now()
-		b.live.take(b.name, c.Name, now, r)
+		b.take(c.Name, r)
 		switch r.Outcome {
 		case probe.Canceled:
 			return
 		case probe.Delivered, probe.Lost, probe.Closed:
-			done(probe.Rung{Idle: c.Silence, At: now, Outcome: r.Outcome})
+			done(probe.Rung{Idle: c.Silence, At: b.now(), Outcome: r.Outcome})
 		default:
 			// The rung keeps what it last found: that the broker is not reached says nothing of silences.
 			select {

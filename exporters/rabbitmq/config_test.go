@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"log/slog"
 	"net/netip"
 	"testing"
 	"time"
@@ -14,7 +15,14 @@ func TestRead(t *testing.T) {
 	r, n := configfile.Parse([]byte(`
 brokers:
   - name: broker1
-    management: {url: "https://broker1:15671", user: monitor, password: {file: monitor.password}, ca: ca.pem, node: rabbit@broker1, interval: 1m, timeout: 50s}
+    management:
+      url: https://broker1:15671
+      user: monitor
+      password: {file: monitor.password}
+      ca: ca.pem
+      node: rabbit@broker1
+      interval: 1m
+      timeout: 50s
     sockets: {ports: [5672], namespace: /run/netns/broker, interval: 10s}
     canary:
       address: broker1:5671
@@ -89,7 +97,7 @@ func TestNewFails(t *testing.T) {
 		{Management: &Management{CA: "config_test.go"}},
 		{Canary: &Canary{TLS: true, CA: "/there-is-none"}},
 	} {
-		_, err := New(Config{Brokers: []Broker{b}})
+		_, err := New(Config{Brokers: []Broker{b}}, slog.New(slog.DiscardHandler))
 		require.Error(t, err)
 	}
 }

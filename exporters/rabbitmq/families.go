@@ -9,11 +9,12 @@ var (
 	withoutHeartbeat = collector.Gauge("deskstorm_rabbitmq_connections_without_heartbeat",
 		"Connections that negotiated no AMQP heartbeat; from the management API.", byService...)
 	heartbeat = collector.Gauge("deskstorm_rabbitmq_heartbeat_seconds",
-		"The shortest and longest AMQP heartbeat that connections negotiated, of those that have one.", append(byService, "bound")...)
+		"The shortest (bound min) and longest (max) AMQP heartbeat that connections negotiated, of those that have one.",
+		append(byService, "bound")...)
 	idle = collector.Gauge("deskstorm_rabbitmq_idle_seconds",
 		"For how long no byte moved on the connection that was silent longest; heartbeats are bytes.", byService...)
 	sockets = collector.Gauge("deskstorm_rabbitmq_sockets",
-		"Connections of the broker's host by the timer that the kernel runs for them: none, keepalive, retransmit or zero_window.",
+		"Connections by the timer that the kernel of the broker's host runs: none, keepalive, retransmit or zero_window.",
 		append(byService, "timer")...)
 	keepAlive = collector.Gauge("deskstorm_rabbitmq_keepalive_seconds",
 		"After how long a silence the broker's kernel probes the peer: the longest of the connections whose keepalive is on.",
@@ -23,15 +24,16 @@ var (
 	unacknowledged = collector.Gauge("deskstorm_rabbitmq_unacknowledged_messages",
 		"Messages that the broker delivered and that were not acknowledged.", byService...)
 	unacknowledgedGrowth = collector.Gauge("deskstorm_rabbitmq_unacknowledged_growth_seconds",
-		"For how long a connection's unacknowledged messages have not become fewer: the longest of all connections; 0 if none has any.",
+		"For how long a connection's unacknowledged messages have not become fewer: the longest of all; 0 if none has any.",
 		byService...)
 	weakestProtection = collector.Gauge("deskstorm_rabbitmq_weakest_protection_seconds",
-		"After how long a silence something would be sent on the least protected connection, by a heartbeat or TCP keepalive; +Inf: never.",
+		"After how long a silence a heartbeat or TCP keepalive would be sent on the least protected connection; +Inf: never.",
 		byService...)
 	unprotected = collector.Gauge("deskstorm_rabbitmq_unprotected_connections",
 		"Connections on which nothing would be sent before they may be cut, or nothing ever.", byService...)
 	lossRisk = collector.Gauge("deskstorm_rabbitmq_message_loss_risk",
-		"1 if silent connections are cut and the weakest protection is not sooner than a silence that was seen to be survived.", byService...)
+		"1 if silent connections are cut and the weakest protection is not sooner than a silence that was seen to be survived.",
+		byService...)
 )
 
 // What canaries tell.
@@ -44,7 +46,8 @@ var (
 	canarySilence = collector.Gauge("deskstorm_rabbitmq_canary_silence_seconds",
 		"For how long the canary's connection is silent before its message; 0 for a fresh connection.", "broker", "canary")
 	canaryTrips = collector.Counter("deskstorm_rabbitmq_canary_round_trips_total",
-		"Canaries' round trips by outcome: delivered, lost (confirmed, not delivered), closed, refused, denied, timeout, unconfirmed or failed.",
+		"Canaries' round trips by outcome: delivered, lost (confirmed, not delivered), closed, refused, denied, timeout, "+
+			"unconfirmed or failed.",
 		"broker", "canary", "outcome")
 	canaryLatency = collector.Histogram("deskstorm_rabbitmq_canary_round_trip_seconds",
 		"From publishing to the delivery of canaries' messages that arrived.",
@@ -59,10 +62,8 @@ var (
 var byService = []string{"broker", "service", "group"}
 
 // Families are all metrics of the exporter.
-func Families() []*collector.Family {
-	return []*collector.Family{
-		connections, withoutHeartbeat, heartbeat, idle, sockets, keepAlive, halfOpen, unacknowledged, unacknowledgedGrowth,
-		weakestProtection, unprotected, lossRisk,
-		cutOff, canaryUp, canarySilence, canaryTrips, canaryLatency, canaryLast, canaryCleanupFailures,
-	}
+var Families = []*collector.Family{
+	connections, withoutHeartbeat, heartbeat, idle, sockets, keepAlive, halfOpen, unacknowledged, unacknowledgedGrowth,
+	weakestProtection, unprotected, lossRisk,
+	cutOff, canaryUp, canarySilence, canaryTrips, canaryLatency, canaryLast, canaryCleanupFailures,
 }

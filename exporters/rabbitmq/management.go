@@ -85,7 +85,8 @@ type apiConnection struct {
 	}] `json:"client_properties"`
 }
 
-const connectionColumns = "name,user_provided_name,peer_host,peer_port,timeout,recv_oct,send_oct,node,client_properties.connection_name"
+const connectionColumns = "name,user_provided_name,peer_host,peer_port,timeout,recv_oct,send_oct,node," +
+	"client_properties.connection_name"
 
 // givenName is what the client calls the connection; old brokers have it only among the client's properties.
 func (c apiConnection) givenName() string {
@@ -133,7 +134,8 @@ func list[T any](ctx context.Context, m *management, what, columns string, each 
 		return err
 	}
 	path := what + "?" + url.Values{"columns": {columns}}.Encode()
-	if err := m.do(ctx, http.MethodGet, path, m.User, password, func(d *json.Decoder) error { return items(d, each) }); err != nil {
+	err = m.do(ctx, http.MethodGet, path, m.User, password, func(d *json.Decoder) error { return items(d, each) })
+	if err != nil {
 		return fmt.Errorf("listing %s: %w", what, err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -66,7 +67,7 @@ func stub(t testing.TB, count int) *httptest.Server {
 func stubBroker(t testing.TB, url string) *broker {
 	b, err := newBroker(Broker{Name: "bus", Management: &Management{
 		URL: url, User: "monitor", Password: configfile.Plain("monitor-secret"),
-	}}, classifier{services: DefaultServices()}, newCanaryMetrics())
+	}}, classifier{services: DefaultServices()}, newCanaryMetrics(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	return b
 }

@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -123,9 +124,9 @@ const (
 	freshHeartbeat = 10 * time.Second
 )
 
-// New makes the exporter. It reads certificates, and asks no server.
-func New(config Config) (collector.Exporter, error) {
-	e := collector.Exporter{Name: "rabbitmq", Families: Families()}
+// New makes the exporter. It reads certificates, and asks no server. What canaries find is logged when it changes.
+func New(config Config, log *slog.Logger) (collector.Exporter, error) {
+	e := collector.Exporter{Name: "rabbitmq", Families: Families}
 	services := config.Services
 	if len(services) == 0 {
 		services = DefaultServices()
@@ -135,7 +136,7 @@ func New(config Config) (collector.Exporter, error) {
 	classify := classifier{services: services, groups: config.Groups}
 	var runs []func(context.Context)
 	for _, c := range config.Brokers {
-		b, err := newBroker(c, classify, live)
+		b, err := newBroker(c, classify, live, log)
 		if err != nil {
 			return collector.Exporter{}, fmt.Errorf("the broker %s: %w", c.Name, err)
 		}
@@ -149,8 +150,8 @@ func New(config Config) (collector.Exporter, error) {
 	return e, nil
 }
 
-func newBroker(c Broker, classify classifier, live *canaryMetrics) (*broker, error) {
-	b := &broker{name: c.Name, classify: classify, live: live, cutOff: c.CutOff, now: time.Now}
+func newBroker(c Broker, classify classifier, live *canaryMetrics, log *slog.Logger) (*broker, error) {
+	b := &broker{name: c.Name, classify: classify, live: live, cutOff: c.CutOff, now: time.Now, log: log}
 	if c.Management == nil && c.Sockets == nil && c.Canary == nil {
 		return nil, errors.New("it needs management, sockets or canary to ask")
 	}

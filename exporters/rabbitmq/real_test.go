@@ -116,7 +116,9 @@ func makeUsers(t *testing.T, server *rabbitmq.Server, dial dialFunc) {
 	api(t, server, dial, "PUT", "users/canary", object{"password": "canary-secret", "tags": "management"}, nil)
 	api(t, server, dial, "PUT", "vhosts/canary", object{}, nil)
 	api(t, server, dial, "PUT", "permissions/canary/canary", object{
-		"configure": `^(deskstorm\.canary\.|amq\.gen-)`, "write": `^(deskstorm\.canary\.|amq\.gen-|amq\.default$)`, "read": `^(deskstorm\.canary\.|amq\.gen-)`,
+		"configure": `^(deskstorm\.canary\.|amq\.gen-)`,
+		"write":     `^(deskstorm\.canary\.|amq\.gen-|amq\.default$)`,
+		"read":      `^(deskstorm\.canary\.|amq\.gen-)`,
 	}, nil)
 }
 
@@ -261,7 +263,8 @@ func foreignMessages(t *testing.T, server *rabbitmq.Server, dial dialFunc) func(
 	}
 }
 
-// TestKeepAlive is a broker whose keepalive is on, watched by its host alone: without management API, and with a known firewall.
+// TestKeepAlive is a broker whose keepalive is on, watched by its host alone: without management API, and with a known
+// firewall.
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t)

@@ -27,7 +27,7 @@ type serving struct {
 
 func serve(t *testing.T, config Config) *serving {
 	t.Helper()
-	e, err := New(config)
+	e, err := New(config, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	set := collector.NewSet([]collector.Exporter{e}, slog.New(slog.DiscardHandler))
 	registry := prometheus.NewRegistry()

@@ -34,8 +34,10 @@ func TestKeepAliveTime(t *testing.T) {
 	}{
 		{"off", []look{{0, sockdiag.Socket{}}}, 0},
 		{"idle", []look{{0, at(90*time.Second, 30*time.Second)}}, 2 * time.Minute},
-		{"busy: the timer is not moved until it fires", []look{{0, at(2*time.Minute, 0)}, {60, at(time.Minute, 0)}, {110, at(10*time.Second, 0)}}, 2 * time.Minute},
-		{"hidden while data is unacknowledged", []look{{0, at(2*time.Minute, 0)}, {1, sockdiag.Socket{Timer: sockdiag.Retransmit}}}, 2 * time.Minute},
+		{"busy: the timer is not moved until it fires",
+			[]look{{0, at(2*time.Minute, 0)}, {60, at(time.Minute, 0)}, {110, at(10*time.Second, 0)}}, 2 * time.Minute},
+		{"hidden while data is unacknowledged",
+			[]look{{0, at(2*time.Minute, 0)}, {1, sockdiag.Socket{Timer: sockdiag.Retransmit}}}, 2 * time.Minute},
 		{"turned off", []look{{0, at(2*time.Minute, 0)}, {1, sockdiag.Socket{Timer: sockdiag.None}}}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) { require.Equal(t, test.want, lookAll(test.looks).keepAlive) })

@@ -1,5 +1,6 @@
-// Package amqp probes a RabbitMQ broker as its clients use it: a canary sends a message to itself, on a fresh connection or on one
-// that was silent for a time, and a ladder of canaries finds after how long a silence a firewall on the way forgets a connection.
+// Package amqp probes a RabbitMQ broker as its clients use it: a canary sends a message to itself, on a fresh connection or on
+// one that was silent for a time, and a ladder of canaries finds after how long a silence a firewall on the way forgets a
+// connection.
 //
 // A canary consumes only from a queue that it declared, and leaves none behind: see RoundTrip and AfterIdle.
 package amqp

@@ -87,7 +87,8 @@ func TestRealBroker(t *testing.T) {
 		for _, reset := range []bool{false, true} {
 			changed := through(startRelay(t, target.Address, 2*time.Second, reset))
 			changed.Patience = 2 * time.Second
-			rungs, results := Ladder(t.Context(), changed, "deskstorm.canary.ladder-", []time.Duration{0, time.Second, 4 * time.Second, 5 * time.Second})
+			silences := []time.Duration{0, time.Second, 4 * time.Second, 5 * time.Second}
+			rungs, results := Ladder(t.Context(), changed, "deskstorm.canary.ladder-", silences)
 			lower, upper := CutOff(rungs)
 			require.Equal(t, time.Second, lower, results)
 			require.Equal(t, 4*time.Second, upper, results)

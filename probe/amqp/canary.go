@@ -10,8 +10,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// RoundTrip sends a message to itself on a fresh connection: it declares a queue, which only this connection can use, publishes to
-// it, waits for the broker's confirmation, and for the message. The broker removes the queue when the connection ends.
+// RoundTrip sends a message to itself on a fresh connection: it declares a queue, which only this connection can use, publishes
+// to it, waits for the broker's confirmation, and for the message. The broker removes the queue when the connection ends.
 func RoundTrip(ctx context.Context, t Target) Result {
 	begun := time.Now()
 	c, err := open(ctx, t)

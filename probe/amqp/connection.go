@@ -12,7 +12,8 @@ import (
 )
 
 // noHeartbeat turns heartbeats off. The library takes 0 for "what the broker asks for", also from a URL, and then 60 s are
-// negotiated where none were wanted. Of a negative number it makes no heartbeats, and this one is 0 in the 16 bits that it sends.
+// negotiated where none were wanted. Of a negative number it makes no heartbeats, and this one is 0 in the 16 bits that it
+// sends.
 const noHeartbeat = -(1 << 16) * time.Second
 
 // closeTimeout bounds the polite end of a connection.

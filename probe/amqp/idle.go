@@ -15,14 +15,15 @@ const controlName = "-control"
 // unusedExpiry is after how long a broker removes a canary's queue that nobody consumes.
 const unusedExpiry = 10 * time.Minute
 
-// AfterIdle connects, says nothing for a time, and then has a message published from a fresh connection, as a service does whose
-// agent's connection was silent. Lost and Closed mean that the silent connection did not survive: the fresh one did its part.
+// AfterIdle connects, says nothing for a time, and then has a message published from a fresh connection, as a service does
+// whose agent's connection was silent. Lost and Closed mean that the silent connection did not survive: the fresh one did its
+// part.
 //
-// The queue's name must be the canary's own: there is nothing of that name that it would not delete. The queue is not an exclusive
-// one: of a connection that a firewall forgot the broker would keep it, for nobody else to delete. So the fresh connection deletes
-// it at the end, which makes the broker send to the dead connection and close it when the kernel gives up, some 15 minutes later.
-// If this program or host ends before, the broker deletes the queue with its only consumer, as soon as it sees that it is gone;
-// and so does the next AfterIdle of that name.
+// The queue's name must be the canary's own: there is nothing of that name that it would not delete. The queue is not an
+// exclusive one: of a connection that a firewall forgot the broker would keep it, for nobody else to delete. So the fresh
+// connection deletes it at the end, which makes the broker send to the dead connection and close it when the kernel gives up,
+// some 15 minutes later. If this program or host ends before, the broker deletes the queue with its only consumer, as soon as
+// it sees that it is gone; and so does the next AfterIdle of that name.
 //
 // The context ends the silence early. Deleting the queue goes on then, for the target's patience.
 func AfterIdle(ctx context.Context, t Target, queue string, idle time.Duration) Result {

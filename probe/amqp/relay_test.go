@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// relay passes connections on to a server and, as a stateful firewall, forgets those that were idle for a time: then it takes what
-// is sent and passes nothing on.
+// relay passes connections on to a server and, as a stateful firewall, forgets those that were idle for a time: then it takes
+// what is sent and passes nothing on.
 type relay struct {
 	address string
 	idle    time.Duration // 0: it forgets none

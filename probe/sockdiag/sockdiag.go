@@ -1,6 +1,6 @@
-// Package sockdiag lists a host's TCP connections with what only the kernel knows of them: which timer runs, when it fires, what
-// was sent and never acknowledged, and since when nothing moved. It asks the kernel by sock_diag(7), as ss(8) does, and needs no
-// right to do so; only another network namespace than its own needs CAP_SYS_ADMIN.
+// Package sockdiag lists a host's TCP connections with what only the kernel knows of them: which timer runs, when it fires,
+// what was sent and never acknowledged, and since when nothing moved. It asks the kernel by sock_diag(7), as ss(8) does, and
+// needs no right to do so; only another network namespace than its own needs CAP_SYS_ADMIN.
 package sockdiag
 
 import (
@@ -55,9 +55,9 @@ func (s Socket) Idle() time.Duration {
 	return min(s.SinceSent, s.SinceReceived)
 }
 
-// What makes a half-open connection of a slow one: its retransmission was doubled three times, so that nothing came for at least
-// 1.4 s (200 ms, the shortest wait, and three doublings of it), or two keepalive probes in a row were not answered: one is always
-// on its way.
+// What makes a half-open connection of a slow one: its retransmission was doubled three times, so that nothing came for at
+// least 1.4 s (200 ms, the shortest wait, and three doublings of it), or two keepalive probes in a row were not answered: one
+// is always on its way.
 const (
 	halfOpenBackoff = 3
 	halfOpenProbes  = 2
