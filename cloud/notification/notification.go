@@ -27,7 +27,7 @@ var timeForms = []string{"2006-01-02 15:04:05.999999", "2006-01-02T15:04:05.9999
 func ParseTime(text string) (time.Time, error) {
 	for _, form := range timeForms {
 		if t, err := time.Parse(form, text); err == nil {
-			return t, nil
+			return t.UTC(), nil
 		}
 	}
 	return time.Time{}, fmt.Errorf("%.40q is no time as OpenStack's services write it", text)

@@ -34,24 +34,28 @@ func (n *Namespace) AddVeth(link string, peer *Namespace, peerLink string) error
 
 // AddBridge makes a bridge of links that are here already. It is up and forwards at once.
 func (n *Namespace) AddBridge(bridge string, ports ...string) error {
-	return n.do("making the bridge "+bridge, func() error {
-		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridge}}); err != nil {
+	err := n.do("making the bridge "+bridge, func() error {
+		return netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridge}})
+	})
+	if err != nil {
+		return err
+	}
+	for _, port := range ports {
+		if err := n.SetMaster(port, bridge); err != nil {
 			return err
 		}
+	}
+	return n.SetUp(bridge)
+}
+
+// SetMaster makes a link a port of a bridge.
+func (n *Namespace) SetMaster(link, bridge string) error {
+	return n.withLink("adding "+link+" to "+bridge, link, func(l netlink.Link) error {
 		master, err := netlink.LinkByName(bridge)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", bridge, err)
 		}
-		for _, port := range ports {
-			link, err := netlink.LinkByName(port)
-			if err != nil {
-				return fmt.Errorf("%s: %w", port, err)
-			}
-			if err := netlink.LinkSetMaster(link, master); err != nil {
-				return fmt.Errorf("adding %s: %w", port, err)
-			}
-		}
-		return netlink.LinkSetUp(master)
+		return netlink.LinkSetMaster(l, master)
 	})
 }
 

@@ -1,0 +1,282 @@
+package activeusers
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/lab/child"
+)
+
+// fleetSize is how many thin clients there are, and they report each so often.
+const (
+	fleetSize   = 10_000
+	reportEvery = 10 * time.Second
+)
+
+// full is what an agent says.
+func full(i int, sequence uint64, now time.Time) report.Report {
+	celsius, free := 41.5, 0.5
+	return report.Report{
+		Client: fmt.Sprintf("tc-%05d", i), Run: "JBSWY3DPEHPK3PXPJBSWY3DPEH", Sequence: sequence, From: now.Add(-reportEvery), To: now,
+		Events: uint64(i % 100), LastInput: now.Add(-time.Second), Site: []string{"N1", "N2"}[i%2], Department: "sales",
+		State: &report.State{Version: "1.0.0", Boot: now.Add(-time.Hour), Temperature: &celsius, DiskFree: &free},
+	}
+}
+
+func benchExporter(b *testing.B, now func() time.Time) collector.Exporter {
+	b.Helper()
+	e, err := newExporter(testConfig(b), nil, now)
+	require.NoError(b, err)
+	return e.exporter([]string{secret})
+}
+
+// One report a request, as agents send it: all but the network.
+func BenchmarkReport(b *testing.B) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	now := time.Now()
+	h := benchExporter(b, func() time.Time { return now }).Handlers["POST "+report.Path]
+	tokens := make([]string, fleetSize)
+	for i := range tokens {
+		tokens[i] = "Bearer " + report.ClientToken(secret, fmt.Sprintf("tc-%05d", i))
+	}
+	b.ReportAllocs()
+	sequence := uint64(0)
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		i := n % fleetSize
+		if i == 0 {
+			sequence++
+		}
+		n++
+		body, err := json.Marshal(report.Request{Reports: []report.Report{full(i, sequence, now)}})
+		require.NoError(b, err)
+		r := httptest.NewRequest(http.MethodPost, report.Path, bytes.NewReader(body))
+		r.Header.Set("Authorization", tokens[i])
+		w := httptest.NewRecorder()
+		b.StartTimer()
+		h.ServeHTTP(w, r)
+		b.StopTimer()
+		require.Equal(b, http.StatusOK, w.Code)
+		b.StartTimer()
+	}
+}
+
+// A thousand reports a request, as a relay or a load test sends them.
+func BenchmarkBatchOf1000(b *testing.B) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	now := time.Now()
+	h := benchExporter(b, func() time.Time { return now }).Handlers["POST "+report.Path]
+	sequence := uint64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		sequence++
+		batch := make([]report.Report, report.MaxReports)
+		for i := range batch {
+			batch[i] = full(2*i, sequence, now)
+		}
+		body, err := json.Marshal(report.Request{Reports: batch})
+		require.NoError(b, err)
+		r := httptest.NewRequest(http.MethodPost, report.Path, bytes.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+report.SiteToken(secret, "N1"))
+		w := httptest.NewRecorder()
+		b.StartTimer()
+		h.ServeHTTP(w, r)
+		b.StopTimer()
+		require.Equal(b, http.StatusOK, w.Code)
+		b.StartTimer()
+	}
+}
+
+// A scrape with 10,000 clients, to its last byte.
+func BenchmarkScrape(b *testing.B) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	now := time.Now()
+	e, err := newExporter(testConfig(b), nil, func() time.Time { return now })
+	require.NoError(b, err)
+	for i := range fleetSize {
+		r := full(i, 1, now)
+		require.Equal(b, report.Accepted, e.clients.take(&r, now))
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collector.NewSet([]collector.Exporter{e.exporter([]string{secret})}, e.log))
+	h := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	b.ReportAllocs()
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		require.Equal(b, http.StatusOK, w.Code)
+	}
+}
+
+// serverVariable makes the test's own program the exporter of BenchmarkFleet, with TLS, on one core.
+const serverVariable = "DESKSTORM_TEST_ACTIVEUSERS_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serverVariable) == "" {
+		os.Exit(m.Run())
+	}
+	runtime.GOMAXPROCS(1)
+	c := Default()
+	c.Sites, c.Departments = []Site{{"N1", time.UTC}, {"N2", time.UTC}}, []string{"sales", "care"}
+	e, err := newExporter(c, nil, time.Now)
+	if err != nil {
+		panic(err)
+	}
+	served := e.exporter([]string{secret})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collector.NewSet([]collector.Exporter{served}, e.log))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	for pattern, h := range served.Handlers {
+		mux.Handle(pattern, h)
+	}
+	certificate, err := newCertificate()
+	if err != nil {
+		panic(err)
+	}
+	server := httptest.NewUnstartedServer(mux)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	server.StartTLS()
+	fmt.Println(server.URL)
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the benchmark ends
+}
+
+// newCertificate is of P-256, as authorities give today; httptest's is of RSA, whose signatures take ten times as long.
+func newCertificate() (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	of := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, of, of, &key.PublicKey, key)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+}
+
+// usage is the time that a process has run (proc_pid_stat(5)), in hundredths of a second, and its resident memory in bytes.
+func usage(b *testing.B, pid int) (cpu time.Duration, resident int64) {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	require.NoError(b, err)
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
+	number := func(i int) int64 {
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		require.NoError(b, err)
+		return n
+	}
+	return time.Duration(number(11)+number(12)) * 10 * time.Millisecond, number(21) * int64(os.Getpagesize())
+}
+
+// 10,000 clients with a TLS connection each report every 10 s for half a minute to an exporter of another process with one core.
+// The time of an operation means nothing; the other figures do.
+func BenchmarkFleet(b *testing.B) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), serverVariable+"=1")
+	stdin, err := cmd.StdinPipe()
+	require.NoError(b, err)
+	defer stdin.Close()
+	r, w, err := os.Pipe()
+	require.NoError(b, err)
+	defer r.Close()
+	cmd.Stdout = w
+	server, err := child.Start(cmd)
+	require.NoError(b, err)
+	defer server.Kill()
+	require.NoError(b, w.Close())
+	line := make([]byte, 100)
+	n, err := r.Read(line)
+	require.NoError(b, err)
+	url := strings.TrimSpace(string(line[:n]))
+
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: fleetSize, MaxIdleConns: fleetSize,
+		IdleConnTimeout: time.Minute,
+	}
+	defer transport.CloseIdleConnections()
+	var accepted atomic.Int64
+	var late atomic.Int64 // the longest wait for an answer
+	clients := make([]*report.Client, fleetSize)
+	for i := range clients {
+		clients[i], err = report.NewClient(url, report.ClientToken(secret, fmt.Sprintf("tc-%05d", i)), &http.Client{Transport: transport})
+		require.NoError(b, err)
+	}
+	var wg sync.WaitGroup
+	var firstError atomic.Value
+	round := func(sequence uint64, length time.Duration) {
+		begin := time.Now()
+		for i := range clients {
+			if wait := time.Until(begin.Add(time.Duration(i) * length / fleetSize)); wait > time.Millisecond {
+				time.Sleep(wait)
+			}
+			wg.Go(func() {
+				sent := time.Now()
+				results, err := clients[i].Send(b.Context(), []report.Report{full(i, sequence, sent)})
+				if err != nil || results[0] != report.Accepted {
+					firstError.CompareAndSwap(nil, fmt.Sprint(results, err))
+					return
+				}
+				accepted.Add(1)
+				took := int64(time.Since(sent))
+				for before := late.Load(); took > before && !late.CompareAndSwap(before, took); before = late.Load() {
+				}
+			})
+		}
+	}
+	const rounds = 3
+	round(1, time.Minute) // opens the connections, as agents do that come back after a restart
+	wg.Wait()
+	cpuStart, _ := usage(b, server.Process.Pid)
+	begin := time.Now()
+	late.Store(0)
+	for n := range uint64(rounds) {
+		round(n+2, reportEvery)
+	}
+	wg.Wait()
+	cpuAfter, resident := usage(b, server.Process.Pid)
+	share := (cpuAfter - cpuStart).Seconds() / time.Since(begin).Seconds()
+	var slowest time.Duration
+	for range 10 {
+		asked := time.Now()
+		resp, err := (&http.Client{Transport: transport}).Get(url + "/metrics")
+		require.NoError(b, err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		require.NoError(b, err)
+		require.NoError(b, resp.Body.Close())
+		slowest = max(slowest, time.Since(asked))
+	}
+	require.Nil(b, firstError.Load())
+	require.Equal(b, int64((1+rounds)*fleetSize), accepted.Load())
+	b.ReportMetric(100*cpuStart.Seconds()/60, "%core-connecting")
+	b.ReportMetric(100*share, "%core")
+	b.ReportMetric(float64(resident)/(1<<20), "MiB")
+	b.ReportMetric(time.Duration(late.Load()).Seconds()*1e3, "slowest-ms")
+	b.ReportMetric(slowest.Seconds()*1e3, "slowest-scrape-ms")
+	for b.Loop() { // there is nothing left to repeat
+	}
+}
