@@ -57,8 +57,8 @@ type Management struct {
 	Password configfile.Secret
 	CA       string        // the file that has the authorities' certificates, in PEM; empty: the system's
 	Node     string        // only connections of this node ("rabbit@broker1"); empty: of all
-	Interval time.Duration // 0: 30 s
-	Timeout  time.Duration // 0: 25 s
+	Interval time.Duration // 0: 1 min
+	Timeout  time.Duration // 0: 50 s
 
 	dial dialFunc // for tests
 }
@@ -161,8 +161,8 @@ func newBroker(c Broker, classify classifier, live *canaryMetrics, log *slog.Log
 			return nil, err
 		}
 		b.management = &management{Management: *m, client: httpClient(roots, m.dial)}
-		b.management.Interval = cmp.Or(m.Interval, 30*time.Second)
-		b.management.Timeout = cmp.Or(m.Timeout, 25*time.Second)
+		b.management.Interval = cmp.Or(m.Interval, time.Minute)
+		b.management.Timeout = cmp.Or(m.Timeout, 50*time.Second)
 	}
 	if s := c.Sockets; s != nil {
 		copied := *s

@@ -176,7 +176,7 @@ func TestFirewall(t *testing.T) {
 	foreign := foreignMessages(t, server, dial)
 
 	// Before: nothing is lost yet, and it can be read what will be.
-	s.until("the unprotected service is at risk", 9*time.Second, func() bool {
+	s.until("the unprotected service is at risk", 20*time.Second, func() bool {
 		return s.value(lossRisk, of[compute]...) == 1 && s.value(connections, of[heart]...) == 1
 	})
 	t.Logf("the risk was told %.1f s after the services had connected", time.Since(begun).Seconds())
@@ -188,7 +188,8 @@ func TestFirewall(t *testing.T) {
 	require.EqualValues(t, 2, s.value(weakestProtection, of[heart]...))
 	require.EqualValues(t, 0, s.value(halfOpen, of[compute]...))
 	s.until("a peer's keepalive of 4 s is seen", 30*time.Second, func() bool { return s.value(lossRisk, of[alive]...) == 0 })
-	require.InDelta(t, 5, s.value(weakestProtection, of[alive]...), 3.5)
+	require.Less(t, s.value(weakestProtection, of[alive]...), 9.0)
+	require.Greater(t, s.value(weakestProtection, of[alive]...), 3.0)
 	table(t, "before, all idle", s, of, services)
 
 	// After: a message to each.
@@ -199,10 +200,10 @@ func TestFirewall(t *testing.T) {
 	begun = time.Now()
 	s.until("the connection is half-open", 15*time.Second, func() bool {
 		return s.value(halfOpen, of[compute]...) == 1 && s.value(unacknowledged, of[compute]...) == 1 &&
-			s.value(unacknowledgedGrowth, of[compute]...) >= 3
+			s.value(unacknowledgedGrowth, of[compute]...) >= 3 &&
+			s.value(unacknowledged, of[heart]...)+s.value(unacknowledged, of[alive]...) == 0
 	})
 	require.EqualValues(t, 0, s.value(halfOpen, of[heart]...)+s.value(halfOpen, of[alive]...))
-	require.EqualValues(t, 0, s.value(unacknowledged, of[heart]...)+s.value(unacknowledged, of[alive]...))
 	table(t, "after a message to each", s, of, services)
 	s.until("the canaries say the same", 20*time.Second, func() bool {
 		return s.value(canaryUp, "idle") == 0 && s.value(canaryUp, "idle-heartbeat") == 1 &&
@@ -287,7 +288,7 @@ func TestKeepAlive(t *testing.T) {
 		Name: "bus", CutOff: 10 * time.Second,
 		Sockets: &Sockets{Ports: []uint16{uint16(uri.Port)}, Namespace: n.broker.Path(), Interval: time.Second},
 	}}})
-	s.until("keepalive of 7200 s is none, that of 5 s is one", 9*time.Second, func() bool {
+	s.until("keepalive of 7200 s is none, that of 5 s is one", 15*time.Second, func() bool {
 		return s.value(lossRisk, "compute") == 1 && s.value(lossRisk, "network") == 0
 	})
 	require.InDelta(t, 7200, s.value(weakestProtection, "compute"), 5)

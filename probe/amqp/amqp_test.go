@@ -2,10 +2,14 @@ package amqp
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +121,24 @@ func TestRealBroker(t *testing.T) {
 		require.NoError(t, r.LeftBehind)
 		require.Empty(t, canaryQueues(t, server.Management))
 	})
+	t.Run("killed", func(t *testing.T) {
+		c, _, r := fallSilent(t.Context(), target, "deskstorm.canary.killed")
+		require.NoError(t, r.Err)
+		require.Contains(t, canaryQueues(t, server.Management), "deskstorm.canary.killed")
+		require.NoError(t, c.raw.Close()) // as the kernel does
+		require.Eventually(t, func() bool { return len(canaryQueues(t, server.Management)) == 0 }, 10*time.Second, 50*time.Millisecond)
+	})
+	t.Run("TLS", func(t *testing.T) {
+		address, roots := terminateTLS(t, target.Address)
+		changed := target
+		changed.Address, changed.TLS = address, &tls.Config{RootCAs: roots}
+		r := RoundTrip(t.Context(), changed)
+		require.Equal(t, Delivered, r.Outcome, r.Err)
+		changed.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
+		r = RoundTrip(t.Context(), changed)
+		require.Equal(t, Failed, r.Outcome)
+		require.ErrorContains(t, r.Err, "unknown authority")
+	})
 	t.Run("left by an earlier one", func(t *testing.T) {
 		conn, err := amqp.Dial(server.URL)
 		require.NoError(t, err)
@@ -132,6 +154,38 @@ func TestRealBroker(t *testing.T) {
 
 	require.Empty(t, canaryQueues(t, server.Management))
 	require.Equal(t, 3, foreign(), "nobody else's messages are touched")
+}
+
+// terminateTLS passes TLS on to a server without, and returns its address and authority.
+func terminateTLS(t *testing.T, server string) (string, *x509.CertPool) {
+	t.Helper()
+	certified := httptest.NewTLSServer(nil)
+	t.Cleanup(certified.Close)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: certified.TLS.Certificates})
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			behind, err := net.Dial("tcp", server)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			for _, ends := range [][2]net.Conn{{client, behind}, {behind, client}} {
+				go func() {
+					_, _ = io.Copy(ends[0], ends[1])
+					ends[0].Close()
+				}()
+			}
+		}
+	}()
+	roots := x509.NewCertPool()
+	roots.AddCert(certified.Certificate())
+	return listener.Addr().String(), roots
 }
 
 // foreignQueue declares a queue with three messages, and returns how to count them.
