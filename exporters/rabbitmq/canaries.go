@@ -123,22 +123,33 @@ const retryPause = 10 * time.Second
 // run lets a canary be silent and speak until the context ends.
 func (b *broker) run(ctx context.Context, c IdleCanary, done func(probe.Rung)) {
 	b.live.expect(b.name, c.Name, c.Silence)
+	var before probe.Outcome
 	for ctx.Err() == nil {
 		r := b.afterIdle(ctx, c)
 		b.take(c.Name, r)
-		switch r.Outcome {
-		case probe.Canceled:
-			return
-		case probe.Delivered, probe.Lost, probe.Closed:
+		if tells(before, r.Outcome) {
 			done(probe.Rung{Idle: c.Silence, At: b.now(), Outcome: r.Outcome})
-		default:
-			// The rung keeps what it last found: that the broker is not reached says nothing of silences.
+		}
+		before = r.Outcome
+		if r.Outcome != probe.Delivered && r.Outcome != probe.Lost { // which took their time
 			select {
 			case <-ctx.Done():
 			case <-time.After(retryPause):
 			}
 		}
 	}
+}
+
+// tells says whether an outcome tells something of silences. That the broker was not reached does not; nor does a connection
+// that was closed once: the broker may have been restarted.
+func tells(before, outcome probe.Outcome) bool {
+	switch outcome {
+	case probe.Delivered, probe.Lost:
+		return true
+	case probe.Closed:
+		return before == probe.Closed
+	}
+	return false
 }
 
 func (b *broker) afterIdle(ctx context.Context, c IdleCanary) probe.Result {

@@ -118,7 +118,7 @@ func DefaultLadder() []time.Duration {
 
 const (
 	other     = "other"
-	ownPrefix = "deskstorm.canary." // begins the names of canaries' queues and connections
+	ownPrefix = probe.QueuePrefix // begins the names of canaries' connections too
 
 	// freshHeartbeat is the fresh connections', so that the broker misses one that was lost within 30 s and removes its queue.
 	freshHeartbeat = 10 * time.Second

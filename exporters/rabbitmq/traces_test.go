@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	probe "github.com/deskstorm/deskstorm/probe/amqp"
 	"github.com/deskstorm/deskstorm/probe/sockdiag"
 )
 
@@ -117,6 +118,14 @@ func TestMemory(t *testing.T) {
 	}
 	require.Empty(t, r.look(time.Unix(200, 0), nil, nil, classifier{}))
 	require.Empty(t, r.pasts)
+}
+
+func TestTells(t *testing.T) {
+	require.True(t, tells("", probe.Delivered))
+	require.True(t, tells(probe.Refused, probe.Lost))
+	require.False(t, tells(probe.Delivered, probe.Closed), "the broker may have been restarted")
+	require.True(t, tells(probe.Closed, probe.Closed))
+	require.False(t, tells(probe.Refused, probe.Refused))
 }
 
 func TestClassify(t *testing.T) {

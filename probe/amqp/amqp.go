@@ -58,7 +58,7 @@ const (
 	Unconfirmed Outcome = "unconfirmed" // the broker refused the message, or had no queue for it
 	// Lost: the broker confirmed the message, yet it did not arrive. This is what a firewall does that forgot the connection.
 	Lost Outcome = "lost"
-	// Closed: the silent connection was closed from outside, as a firewall does that resets connections, or a broker that ends.
+	// Closed: the silent connection ended without a word, as by a firewall that resets connections, or a broker that was killed.
 	Closed   Outcome = "closed"
 	Canceled Outcome = "canceled" // the caller's context ended
 	Failed   Outcome = "failed"   // anything else: see the error

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,34 @@ func TestRealBroker(t *testing.T) {
 		require.Equal(t, Canceled, r.Outcome)
 		require.NoError(t, r.LeftBehind)
 		require.Empty(t, canaryQueues(t, server.Management))
+	})
+	t.Run("closed by the broker's administrator", func(t *testing.T) {
+		changed := target
+		changed.Name = "to-be-closed"
+		result := make(chan Result, 1)
+		go func() { result <- AfterIdle(t.Context(), changed, "deskstorm.canary.closed", time.Hour) }()
+		require.Eventually(t, func() bool {
+			var connections []struct {
+				Name  string
+				Given string `json:"user_provided_name"`
+			}
+			get(t, server.Management, "connections?columns=name,user_provided_name", &connections)
+			for _, c := range connections {
+				if c.Given == changed.Name {
+					request, err := http.NewRequestWithContext(t.Context(), "DELETE", server.Management+"/api/connections/"+url.PathEscape(c.Name), nil)
+					require.NoError(t, err)
+					request.SetBasicAuth("guest", "guest")
+					response, err := http.DefaultClient.Do(request)
+					require.NoError(t, err)
+					return response.Body.Close() == nil && response.StatusCode == http.StatusNoContent
+				}
+			}
+			return false
+		}, 20*time.Second, 100*time.Millisecond)
+		r := <-result
+		require.Equal(t, Failed, r.Outcome, "it is not the network")
+		require.ErrorContains(t, r.Err, "Closed via management plugin")
+		require.NoError(t, r.LeftBehind)
 	})
 	t.Run("killed", func(t *testing.T) {
 		c, _, r := fallSilent(t.Context(), target, "deskstorm.canary.killed")
@@ -268,6 +297,13 @@ func closedAddress(t *testing.T) string {
 	require.NoError(t, err)
 	defer listener.Close()
 	return listener.Addr().String()
+}
+
+// TestForeignQueue: no other queue is deleted, whatever the caller says.
+func TestForeignQueue(t *testing.T) {
+	r := AfterIdle(t.Context(), Target{Address: closedAddress(t)}, "compute.host1", 0)
+	require.Equal(t, Failed, r.Outcome)
+	require.ErrorContains(t, r.Err, "is no canary's")
 }
 
 func TestCutOff(t *testing.T) {

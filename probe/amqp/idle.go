@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
+
+// QueuePrefix begins the names of all queues that AfterIdle may use: it deletes them.
+const QueuePrefix = "deskstorm.canary."
 
 // controlName is how the name of the fresh connection ends that AfterIdle publishes on.
 const controlName = "-control"
@@ -19,7 +23,7 @@ const unusedExpiry = 10 * time.Minute
 // whose agent's connection was silent. Lost and Closed mean that the silent connection did not survive: the fresh one did its
 // part.
 //
-// The queue's name must be the canary's own: there is nothing of that name that it would not delete. The queue is not an
+// The queue's name begins with QueuePrefix and is this canary's own: what it finds of that name it deletes. The queue is not an
 // exclusive one: of a connection that a firewall forgot the broker would keep it, for nobody else to delete. So the fresh
 // connection deletes it at the end, which makes the broker send to the dead connection and close it when the kernel gives up,
 // some 15 minutes later. If this program or host ends before, the broker deletes the queue with its only consumer, as soon as
@@ -27,6 +31,9 @@ const unusedExpiry = 10 * time.Minute
 //
 // The context ends the silence early. Deleting the queue goes on then, for the target's patience.
 func AfterIdle(ctx context.Context, t Target, queue string, idle time.Duration) Result {
+	if !strings.HasPrefix(queue, QueuePrefix) {
+		return Result{Outcome: Failed, Err: fmt.Errorf("the queue %s is no canary's: its name must begin with %s", queue, QueuePrefix)}
+	}
 	silent, deliveries, r := fallSilent(ctx, t, queue)
 	if r.Err != nil {
 		return r
@@ -60,6 +67,9 @@ func AfterIdle(ctx context.Context, t Target, queue string, idle time.Duration) 
 		r.Outcome, r.Err = Canceled, ctx.Err()
 	case ended:
 		r.Outcome, r.Err = Closed, closedError(closed)
+		if closed != nil && closed.Server {
+			r.Outcome = Failed // the broker said why: it is shut down, or an administrator closed the connection
+		}
 	default:
 		r.message(ctx, t.patience(), fresh, queue, deliveries, silent.closed)
 	}

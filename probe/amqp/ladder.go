@@ -46,7 +46,8 @@ func CutOff(rungs []Rung) (lower, upper time.Duration) {
 }
 
 // Ladder keeps a connection silent for each of the times, all at once, and says what became of them, in the same order. The
-// queues are called as the prefix and the time: "PREFIX5m0s". It takes the longest time and thrice the target's patience.
+// queues are called as the prefix, which begins with QueuePrefix, and the time: "PREFIX5m0s". It takes the longest time and
+// thrice the target's patience.
 func Ladder(ctx context.Context, t Target, prefix string, idles []time.Duration) ([]Rung, []Result) {
 	rungs, results := make([]Rung, len(idles)), make([]Result, len(idles))
 	var g sync.WaitGroup
