@@ -12,6 +12,7 @@ import (
 	"github.com/deskstorm/deskstorm/exporters/dhcp"
 	"github.com/deskstorm/deskstorm/exporters/openstack"
 	"github.com/deskstorm/deskstorm/exporters/ports"
+	"github.com/deskstorm/deskstorm/exporters/rabbitmq"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
@@ -21,6 +22,7 @@ var table = []entry{
 	{"dhcp", dhcp.Families(), configured(dhcp.Read, dhcp.New)},
 	{"openstack", openstack.Families(), configured(openstack.Read, openstack.New)},
 	{"ports", ports.Families(), configured(ports.Read, ports.Open)},
+	{"rabbitmq", rabbitmq.Families(), configured(rabbitmq.Read, rabbitmq.New)},
 }
 
 // configured joins what reads an exporter's section and what makes the exporter of it.

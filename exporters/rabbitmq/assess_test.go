@@ -191,7 +191,7 @@ func TestAssessedMetrics(t *testing.T) {
 // TestLint holds all families against Prometheus's conventions, with a value each.
 func TestLint(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	for _, f := range Families {
+	for _, f := range Families() {
 		switch labels := make([]string, len(f.Labels)); f.Kind {
 		case collector.GaugeKind:
 			v := f.GaugeVec()
@@ -216,7 +216,7 @@ func TestLint(t *testing.T) {
 func TestScrape(t *testing.T) {
 	b := assessedBroker(t, 10_000)
 	b.assess()
-	e := collector.Exporter{Name: "rabbitmq", Families: Families, Live: []prometheus.Collector{b}}
+	e := collector.Exporter{Name: "rabbitmq", Families: Families(), Live: []prometheus.Collector{b}}
 	registry := prometheus.NewRegistry()
 	require.NoError(t, registry.Register(collector.NewSet([]collector.Exporter{e}, slog.New(slog.DiscardHandler))))
 	begun := time.Now()

@@ -62,8 +62,10 @@ var (
 var byService = []string{"broker", "service", "group"}
 
 // Families are all metrics of the exporter.
-var Families = []*collector.Family{
-	connections, withoutHeartbeat, heartbeat, idle, sockets, keepAlive, halfOpen, unacknowledged, unacknowledgedGrowth,
-	weakestProtection, unprotected, lossRisk,
-	cutOff, canaryUp, canarySilence, canaryTrips, canaryLatency, canaryLast, canaryCleanupFailures,
+func Families() []*collector.Family {
+	return []*collector.Family{
+		connections, withoutHeartbeat, heartbeat, idle, sockets, keepAlive, halfOpen, unacknowledged, unacknowledgedGrowth,
+		weakestProtection, unprotected, lossRisk,
+		cutOff, canaryUp, canarySilence, canaryTrips, canaryLatency, canaryLast, canaryCleanupFailures,
+	}
 }

@@ -126,7 +126,7 @@ const (
 
 // New makes the exporter. It reads certificates, and asks no server. What canaries find is logged when it changes.
 func New(config Config, log *slog.Logger) (collector.Exporter, error) {
-	e := collector.Exporter{Name: "rabbitmq", Families: Families}
+	e := collector.Exporter{Name: "rabbitmq", Families: Families()}
 	services := config.Services
 	if len(services) == 0 {
 		services = DefaultServices()
