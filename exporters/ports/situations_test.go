@@ -99,9 +99,13 @@ func (h *host) bind(device, network string, tag int) {
 		fmt.Sprintf("other_config:tag=\"%d\"", tag), "other_config:net_uuid="+network, "other_config:network_type=vxlan")
 }
 
-// settle waits until the switch has done what the database says.
+// settle waits until the switch has done what the database says, and sets the devices up once more: vswitchd makes a new device
+// promiscuous by reading its flags and writing them back, and an "up" in between is lost.
 func (h *host) settle() {
 	h.vsctl("set", "Open_vSwitch", ".", fmt.Sprintf("external_ids:settled=%d", time.Now().UnixNano()))
+	for _, device := range []string{"vnet1", "vnet2", "vnet3"} {
+		require.NoError(h.t, h.space.SetUp(device))
+	}
 }
 
 // pings tells whether the desktops of A reach each other: whether the second one's kernel answers an echo request (RFC 792)
