@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string) error {
 	flags.DurationVar(&c.Interval, "interval", c.Interval, "between reports, 1s to 10m")
 	flags.IntVar(&c.Queue, "queue", c.Queue, "reports that wait at most while the exporter is away")
 	flags.StringVar(&c.InputDir, "input-dir", c.InputDir, "the `folder` of input devices")
-	flags.StringVar(&c.DisplayClient, "display-client", "", "the `process` that shows the desktop: connected while it runs; else always")
+	flags.StringVar(&c.DisplayClient, "display-client", "", "the `process` that shows the desktop: connected while it runs")
 	flags.StringVar(&c.DisplayLog, "display-log", "", "its log `file`, whose errors are counted")
 	errorsLike := flags.String("display-errors", c.DisplayErrors.String(), "a regular `expression` that an error's line matches")
 	flags.StringVar(&c.Disk, "disk", c.Disk, "a `path` on the disk whose free space is told; empty: none")

@@ -189,8 +189,8 @@ func (d *device) count(events []byte) (n uint64) {
 	return n
 }
 
-// isAccelerometer says whether a device tells of the desk's shaking and not of a user (INPUT_PROP_ACCELEROMETER). What is no input
-// device is none.
+// isAccelerometer says whether a device tells of the desk's shaking and not of a user (INPUT_PROP_ACCELEROMETER). What is no
+// input device is none.
 func isAccelerometer(f *os.File) bool {
 	const (
 		propAccelerometer = 6
