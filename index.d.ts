@@ -135,6 +135,21 @@ declare module 'k6/x/vdi' {
     tags?: Record<string, string>;
     /** The workload profile of desk.work() where none is given: a built-in one's name, or a profile's text. */
     profile?: string;
+    /**
+     * The exporter of active users that is told what this thin client types, as the agent of a real one would tell it. Needs id
+     * and site.
+     */
+    report?: ReportTo;
+  }
+
+  /** An exporter of active users. */
+  export interface ReportTo {
+    /** https, or http on this machine. */
+    url: string;
+    /** The token of the site: tc-agent token --site. */
+    token: string;
+    /** The authority of the exporter's certificate: a PEM file's path, or its text. Default: the system's. */
+    ca?: string;
   }
 
   /** How long the steps of a login took, in milliseconds; steps that were not needed are missing. */

@@ -20,15 +20,46 @@ type Cloud struct {
 	config  Config
 	session *session
 
-	compute *gophercloud.ServiceClient
-	image   *gophercloud.ServiceClient // nil: not in the catalog
-	network *gophercloud.ServiceClient // nil: not in the catalog
+	compute   *gophercloud.ServiceClient // nil: not in the catalog; never after Connect
+	image     *gophercloud.ServiceClient // nil: not in the catalog
+	network   *gophercloud.ServiceClient // nil: not in the catalog
+	placement *gophercloud.ServiceClient // nil: not in the catalog
+
+	catalog *tokens.ServiceCatalog // while connecting
 }
 
 // Connect logs in: one request, and one more for the first of a Config, which asks what the compute service speaks.
 // An expired token is renewed at the first request that the cloud refuses for it. A wrong password is ErrUnauthorized,
 // a compute service older than Pike ErrNotOffered.
 func Connect(ctx context.Context, config Config) (*Cloud, error) {
+	c, err := login(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if c.compute != nil {
+		c.compute.Microversion, err = config.shared.microversion(ctx, c.session, c.compute.Endpoint)
+	} else {
+		_, err = c.service(c.catalog, "compute", "v2.1")
+	}
+	if err != nil {
+		return nil, failure(ctx, "connecting to", config.auth().IdentityEndpoint, err, c.session.secrets())
+	}
+	c.catalog = nil
+	return c, nil
+}
+
+// Login is Connect without the compute service, for those who ask whether that one is there at all. The Cloud has Canaries,
+// Agents, Ports and what is Placement's.
+func Login(ctx context.Context, config Config) (*Cloud, error) {
+	c, err := login(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	c.catalog = nil
+	return c, nil
+}
+
+func login(ctx context.Context, config Config) (*Cloud, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
@@ -37,16 +68,14 @@ func Connect(ctx context.Context, config Config) (*Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cloud{config: config, session: s}
-	if c.compute, err = c.service(catalog, "compute", "v2.1"); err == nil {
-		c.compute.Microversion, err = config.shared.microversion(ctx, s, c.compute.Endpoint)
-	}
-	if err != nil {
-		return nil, failure(ctx, "connecting to", config.auth().IdentityEndpoint, err, s.secrets())
-	}
-	// Most users of a cloud never ask for these.
+	c := &Cloud{config: config, session: s, catalog: catalog}
+	// Most users of a cloud never ask for all of these; who does is told that there is none.
+	c.compute, _ = c.service(catalog, "compute", "v2.1")
 	c.image, _ = c.service(catalog, "image", "v2")
 	c.network, _ = c.service(catalog, "network", "v2.0")
+	if c.placement, _ = c.service(catalog, "placement", ""); c.placement != nil {
+		c.placement.Microversion = placementMicroversion
+	}
 	return c, nil
 }
 
@@ -56,7 +85,8 @@ func (c *Cloud) ComputeMicroversion() string { return c.compute.Microversion }
 // String says who is logged in where.
 func (c Cloud) String() string { return c.config.String() }
 
-// service finds an endpoint in the catalog. It does not look at what it offers: every user would pay for that.
+// service finds an endpoint in the catalog. It does not look at what it offers: every user would pay for that. The version is
+// empty for a service without versions in its paths.
 func (c *Cloud) service(catalog *tokens.ServiceCatalog, kind, version string) (*gophercloud.ServiceClient, error) {
 	opts := gophercloud.EndpointOpts{Region: c.config.Region, Availability: c.config.Interface}
 	opts.ApplyDefaults(kind)

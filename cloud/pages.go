@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -12,6 +13,13 @@ import (
 // Pages are decoded straight into P: gophercloud's own pager decodes each three times, which thousands of servers feel.
 func eachPage[P any](ctx context.Context, client *gophercloud.ServiceClient, address string, query url.Values,
 	take func(P) (next string, err error),
+) error {
+	return eachAnswer(ctx, client, address, query, func(page P, _ http.Header) (string, error) { return take(page) })
+}
+
+// eachAnswer is eachPage for who wants to see the answers' headers, too.
+func eachAnswer[P any](ctx context.Context, client *gophercloud.ServiceClient, address string, query url.Values,
+	take func(P, http.Header) (next string, err error),
 ) error {
 	seen := map[string]bool{}
 	for {
@@ -24,10 +32,11 @@ func eachPage[P any](ctx context.Context, client *gophercloud.ServiceClient, add
 		if question != "" {
 			question = "?" + question
 		}
-		if _, err := client.Get(ctx, address+question, &page, nil); err != nil {
+		answer, err := client.Get(ctx, address+question, &page, nil)
+		if err != nil {
 			return err
 		}
-		next, err := take(page)
+		next, err := take(page, answer.Header)
 		if err != nil || next == "" {
 			return err
 		}

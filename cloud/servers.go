@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -33,7 +34,14 @@ type Server struct {
 	AvailabilityZone string
 	Metadata         map[string]string
 	Tags             []string
+	Addresses        []Address
 	Created, Updated time.Time
+}
+
+// Address is a port of a server.
+type Address struct {
+	IP  string
+	MAC string // "fa:16:3e:12:34:56"
 }
 
 // UnmarshalJSON reads the server of Nova's API, microversion 2.52 and above.
@@ -57,8 +65,12 @@ func (s *Server) UnmarshalJSON(text []byte) error {
 		Zone         string            `json:"OS-EXT-AZ:availability_zone"`
 		Metadata     map[string]string `json:"metadata"`
 		Tags         []string          `json:"tags"`
-		Created      time.Time         `json:"created"`
-		Updated      time.Time         `json:"updated"`
+		Addresses    map[string][]struct {
+			IP  string `json:"addr"`
+			MAC string `json:"OS-EXT-IPS-MAC:mac_addr"`
+		} `json:"addresses"`
+		Created time.Time `json:"created"`
+		Updated time.Time `json:"updated"`
 	}
 	if err := json.Unmarshal(text, &wire); err != nil {
 		return err
@@ -68,6 +80,11 @@ func (s *Server) UnmarshalJSON(text []byte) error {
 		ProjectID: wire.ProjectID, UserID: wire.UserID, Flavor: wire.Flavor.Name,
 		Host: wire.Host, Hypervisor: wire.Hypervisor, InstanceName: wire.InstanceName, AvailabilityZone: wire.Zone,
 		Metadata: wire.Metadata, Tags: wire.Tags, Created: wire.Created, Updated: wire.Updated,
+	}
+	for _, network := range slices.Sorted(maps.Keys(wire.Addresses)) {
+		for _, a := range wire.Addresses[network] {
+			s.Addresses = append(s.Addresses, Address{IP: a.IP, MAC: a.MAC})
+		}
 	}
 	return nil
 }

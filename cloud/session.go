@@ -195,7 +195,13 @@ func versioned(endpoint, version string) (string, error) {
 			path = append(path, part)
 		}
 	}
-	u.Path = "/" + strings.Join(append(path, version), "/") + "/"
+	if version != "" {
+		path = append(path, version)
+	}
+	u.Path = "/"
+	if len(path) > 0 {
+		u.Path = "/" + strings.Join(path, "/") + "/"
+	}
 	return u.String(), nil
 }
 

@@ -1,5 +1,5 @@
-// Package hypervisor asks a compute node's libvirtd about the desktops on it: where a desktop's SPICE server listens, and
-// that the server takes a new ticket.
+// Package hypervisor asks a compute node's libvirtd about the desktops on it: where a desktop's SPICE server listens, that
+// the server takes a new ticket, and what the desktops' disks do.
 //
 // It speaks libvirt's own protocol (digitalocean/go-libvirt), over the daemon's Unix socket, TCP or TLS. Nothing is
 // installed or run on the compute node.
@@ -67,6 +67,12 @@ func Connect(ctx context.Context, uri string) (*Host, error) {
 		return nil, fmt.Errorf("connecting to %s: %w", a, err)
 	}
 	return h, nil
+}
+
+// CheckURI says what is wrong with a URI for Connect, without connecting.
+func CheckURI(uri string) error {
+	_, err := parse(uri)
+	return err
 }
 
 // Close closes the connection. Calls that wait for answers, and later ones, fail with ErrClosed.

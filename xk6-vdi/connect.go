@@ -56,6 +56,10 @@ func (d *desk) opened(iteration context.Context, s *spice.Session, err error) er
 		return err
 	}
 	d.session = &session{Session: s, tags: d.tags}
+	if err := d.reportOf(d.session); err != nil {
+		s.Close()
+		return err
+	}
 	if !d.module.process.sessions.add(d.session, d.out, d.module.metrics, d.base) {
 		return errStopped
 	}
@@ -63,6 +67,21 @@ func (d *desk) opened(iteration context.Context, s *spice.Session, err error) er
 		d.close()
 		return errors.New("the thin client logged out while the desk was connecting")
 	}
+	return nil
+}
+
+// reportOf has the session reported to an exporter of active users, if its
+// thin client says so.
+func (d *desk) reportOf(s *session) error {
+	if d.client == nil || d.client.report.url == "" {
+		return nil
+	}
+	r, err := d.module.process.reporters.reporter(d.client.report, d.out, d.module.metrics, d.base)
+	if err != nil || r == nil { // nil: the test has ended
+		return err
+	}
+	s.report = r
+	r.sits(s, d.client.who.ThinClient, d.client.who.Site)
 	return nil
 }
 

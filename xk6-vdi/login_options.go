@@ -8,6 +8,7 @@ import (
 	"github.com/grafana/sobek"
 
 	"github.com/deskstorm/deskstorm/broker/client"
+	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
 )
 
 // defaultLoginTimeout bounds a login: it may wait until a desktop has booted.
@@ -18,6 +19,7 @@ type thinClientOptions struct {
 	way     way
 	who     client.Login
 	profile string
+	report  reportTo // url is empty: nobody
 }
 
 func parseThinClient(rt *sobek.Runtime, v sobek.Value) (thinClientOptions, error) {
@@ -31,6 +33,7 @@ func parseThinClient(rt *sobek.Runtime, v sobek.Value) (thinClientOptions, error
 	f.text("site", &o.who.Site)
 	f.texts("tags", &o.who.Tags)
 	f.text("profile", &o.profile)
+	f.report(&o.report)
 	if err := f.end(); err != nil {
 		return o, err
 	}
@@ -40,6 +43,8 @@ func parseThinClient(rt *sobek.Runtime, v sobek.Value) (thinClientOptions, error
 	case o.who.User == "" || o.who.Password == "":
 		// A directory takes an empty password for an anonymous login, which always succeeds (RFC 4513, 5.1.2).
 		return o, errors.New("needs user and password")
+	case o.report.url != "" && (!report.ValidName(o.who.ThinClient) || o.who.Site == ""):
+		return o, errors.New("report needs an id of letters, digits, dots, hyphens, underscores and colons, and a site")
 	}
 	if o.profile != "" {
 		if _, err := loadProfile(o.profile); err != nil {
@@ -63,6 +68,27 @@ func (f *fields) way(to *way) {
 	case hasCloud:
 		to.path = pathCloud
 		f.cloud(named, to)
+	}
+}
+
+// report reads {url, token, ca}: an exporter of active users.
+func (f *fields) report(to *reportTo) {
+	v, ok := f.take("report")
+	if !ok {
+		return
+	}
+	object, ok := v.(map[string]any)
+	if !ok {
+		f.fail("report", "must be {url, token, ca}")
+		return
+	}
+	f.object("report", object, func(f *fields) {
+		f.text("url", &to.url)
+		f.text("token", &to.token)
+		f.text("ca", &to.ca)
+	})
+	if _, err := report.NewClient(to.url, to.token, nil); err != nil {
+		f.fail("report", "cannot be used: %v", err)
 	}
 }
 

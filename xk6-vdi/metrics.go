@@ -16,6 +16,7 @@ type vdiMetrics struct {
 	sessionsOpen, sessionsEnded *metrics.Metric
 	bytesReceived, bytesSent    *metrics.Metric
 	drawings, keys              *metrics.Metric
+	reports                     *metrics.Metric
 }
 
 // registerMetrics registers the metrics, or finds those that another virtual
@@ -43,6 +44,7 @@ func registerMetrics(r *metrics.Registry) (*vdiMetrics, error) {
 		{&m.bytesSent, "vdi_bytes_sent", metrics.Counter, metrics.Data},
 		{&m.drawings, "vdi_drawings", metrics.Counter, metrics.Default},
 		{&m.keys, "vdi_keys", metrics.Counter, metrics.Default},
+		{&m.reports, "vdi_reports", metrics.Counter, metrics.Default},
 	} {
 		var err error
 		if *d.to, err = r.NewMetric(d.name, d.typ, d.contains); err != nil {

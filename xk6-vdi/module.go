@@ -14,11 +14,12 @@ import (
 // RootModule is shared by all virtual users of a process: it keeps what is open
 // and ends it with the test.
 type RootModule struct {
-	watch    sync.Once
-	outputs  outputs
-	sessions sessions
-	logins   logins
-	clouds   clouds
+	watch     sync.Once
+	outputs   outputs
+	sessions  sessions
+	logins    logins
+	clouds    clouds
+	reporters reporters
 }
 
 // NewModuleInstance returns the module of one virtual user.
@@ -42,6 +43,7 @@ func (r *RootModule) watchTestEnd(vu modules.VU) {
 	r.watch.Do(func() {
 		r.sessions.init(&r.outputs)
 		r.logins.init(&r.outputs)
+		r.reporters.init(&r.outputs)
 		global := vu.Events().Global
 		if global == nil {
 			return // Only in tests of modules.
@@ -61,6 +63,7 @@ func (r *RootModule) watchTestEnd(vu modules.VU) {
 func (r *RootModule) close() {
 	r.sessions.close()
 	r.logins.close()
+	r.reporters.close()
 	r.outputs.end()
 }
 

@@ -36,8 +36,9 @@ func (s *sessions) init(o *outputs) {
 // session is one open session and what of its counts k6 has been told.
 type session struct {
 	*spice.Session
-	tags *metrics.TagSet
-	told spice.Stats
+	tags   *metrics.TagSet
+	told   spice.Stats
+	report *reporter // nil: nobody is told what is typed
 }
 
 // add takes an opened session. It reports false, and closes the session, if the
@@ -63,6 +64,9 @@ func (s *sessions) remove(one *session) {
 	_, open := s.open[one]
 	delete(s.open, one)
 	s.mu.Unlock()
+	if open && one.report != nil {
+		one.report.leaves(one)
+	}
 	if open {
 		c := counts{}
 		c.take(one)
@@ -82,6 +86,9 @@ func (s *sessions) collect() metrics.Samples {
 		// What the script is just closing is its own to remove.
 		if err := one.Err(); err != nil && !errors.Is(err, spice.ErrClosed) {
 			delete(s.open, one)
+			if one.report != nil {
+				one.report.leaves(one)
+			}
 			samples = append(samples, sample(s.metrics.sessionsEnded, one.tags.With("step", kindOf(err)), 1))
 		}
 	}

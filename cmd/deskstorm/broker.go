@@ -12,6 +12,7 @@ import (
 
 	"github.com/deskstorm/deskstorm/broker/config"
 	"github.com/deskstorm/deskstorm/broker/service"
+	"github.com/deskstorm/deskstorm/internal/logflags"
 )
 
 // exitConfiguration is the broker's and the lab's exit code for what never started.
@@ -19,7 +20,7 @@ const exitConfiguration = 2
 
 func newBrokerCommand() *cobra.Command {
 	var file string
-	var log logFlags
+	var log logflags.Flags
 	var check bool
 	cmd := &cobra.Command{
 		Use:   "broker",
@@ -31,7 +32,7 @@ func newBrokerCommand() *cobra.Command {
 		Example: "  deskstorm broker --config.file /etc/deskstorm/broker.yaml\n  deskstorm broker --config.file broker.yaml --check",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			logger, err := log.logger(cmd.ErrOrStderr())
+			logger, err := log.Logger(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -50,7 +51,7 @@ func newBrokerCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&file, "config.file", "broker.yaml", "the configuration")
 	cmd.Flags().BoolVar(&check, "check", false, "only read the configuration and say what is wrong in it; the files and servers that it names are not asked")
-	log.register(cmd.Flags())
+	log.Register(cmd.Flags(), "info")
 	return cmd
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/deskstorm/deskstorm/internal/logflags"
 	"github.com/deskstorm/deskstorm/lab/debian"
 	"github.com/deskstorm/deskstorm/lab/up"
 )
@@ -87,7 +88,7 @@ func newLabUpCommand(which *whichLab) *cobra.Command {
 		o     up.Options
 		real  realLabFlags
 		ready int
-		log   logFlags
+		log   logflags.Flags
 
 		physics bool
 		speed   float64
@@ -149,7 +150,7 @@ func newLabUpCommand(which *whichLab) *cobra.Command {
 				return fmt.Errorf("finding the own program: %w", err)
 			}
 			o.ScreenCommand = []string{self, "lab", "screens"}
-			if o.Log, err = log.logger(cmd.ErrOrStderr()); err != nil {
+			if o.Log, err = log.Logger(cmd.ErrOrStderr()); err != nil {
 				return err
 			}
 			o.Dir = which.simDir()
@@ -165,9 +166,7 @@ func newLabUpCommand(which *whichLab) *cobra.Command {
 	cmd.Flags().Float64Var(&speed, "speed", 1, "with --physics: hours of the hardware in an hour")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "with --sim: of the times that desktops take to boot")
 	real.register(cmd.Flags())
-	log.register(cmd.Flags())
-	log.level = "warn"
-	cmd.Flags().Lookup("log.level").DefValue = log.level
+	log.Register(cmd.Flags(), "warn")
 	return cmd
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/deskstorm/deskstorm/exporters/command"
 	_ "github.com/deskstorm/deskstorm/xk6-vdi" // registers k6/x/vdi and the output vdi for `deskstorm k6`
 )
 
@@ -22,6 +23,9 @@ func main() {
 		os.Exit(int(exit))
 	}
 	fmt.Fprintln(os.Stderr, "deskstorm:", err)
+	if errors.As(err, new(command.NotStarted)) {
+		os.Exit(exitConfiguration)
+	}
 	os.Exit(1)
 }
 
@@ -41,6 +45,7 @@ func newCommand() *cobra.Command {
 		newDemoCommand(),
 		newLabCommand(),
 		newBrokerCommand(),
+		command.New("exporter"),
 		newK6Command(),
 		newDoctorCommand(),
 		newVersionCommand(),

@@ -6,6 +6,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// What a source said is served until it is both five minutes (Prometheus' own staleness) and five intervals old. A figure of
+// yesterday helps nobody; the age stays.
+const (
+	staleAfter     = 5 * time.Minute
+	staleIntervals = 5
+)
+
 // Describe sends all families, so that a registry refuses two of one name.
 func (s *Set) Describe(out chan<- *prometheus.Desc) {
 	for _, f := range Families() {
@@ -47,7 +54,11 @@ func (s *Set) collectSource(out chan<- prometheus.Metric, src *source) {
 	if !st.answered {
 		return
 	}
-	out <- dataAge.Value(s.now().Sub(st.begun).Seconds(), labels...)
+	age := s.now().Sub(st.begun)
+	out <- dataAge.Value(age.Seconds(), labels...)
+	if age > max(staleAfter, staleIntervals*src.Interval) {
+		return
+	}
 	for _, m := range st.metrics {
 		out <- m
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+
+	"github.com/deskstorm/deskstorm/hypervisor/qmp"
 )
 
 // MigrateTo moves the guest to the desktop to, which must have been started with Incoming, and tells a connected client
@@ -40,9 +42,8 @@ func (d *Desktop) migrateTo(ctx context.Context, to *Desktop) error {
 		return err
 	}
 	if err := to.poll(ctx, "the guest to run on the target", func() (bool, error) {
-		var s status
-		err := to.execute(ctx, "query-status", nil, &s)
-		return s.Status == "running", err
+		status, err := qmp.Status(ctx, to.monitor)
+		return status == "running", err
 	}); err != nil {
 		return err
 	}

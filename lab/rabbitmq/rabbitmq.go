@@ -1,6 +1,8 @@
 // Package rabbitmq runs a RabbitMQ server of its own on loopback ports, with a database and a node name of its own, so that
 // what speaks AMQP can be tested against the broker that OpenStack uses.
 //
+// It can also be a broker in a network of its own (package netns), behind whatever the network has.
+//
 // It needs RabbitMQ 3.10 or later (Debian: rabbitmq-server). A Server dies with the process that started it, and so does the
 // Erlang port mapper that it needs.
 package rabbitmq
@@ -19,6 +21,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/lab/netns"
 )
 
 // scripts is where Debian keeps the programs of each version; those in the path of programs change the user first.
@@ -42,35 +45,53 @@ func Program() string {
 	return "rabbitmq-server"
 }
 
+// Config is what a broker is other than usual in. The zero Config is a broker on loopback.
+type Config struct {
+	Namespace  *netns.Namespace // where it runs; nil: here
+	Address    string           // the IP address that it listens at; empty: 127.0.0.1
+	Management bool             // its management API, whose figures are a second old at most
+	// KeepAlive turns SO_KEEPALIVE on for those who connect; how long the kernel waits is the namespace's (tcp(7)).
+	KeepAlive bool
+}
+
 // Server is a running broker. Its methods must not be called from several goroutines at once.
 type Server struct {
-	URL string // amqp://guest:guest@127.0.0.1:PORT/; guest may do everything
+	URL        string // amqp://guest:guest@127.0.0.1:PORT/; guest may do everything
+	Management string // http://127.0.0.1:PORT, if it has the API; guest may do everything there too
 
+	config                 Config
+	managementPort         int
 	dir                    string
 	port, node, mapperPort int
 	process, mapper        *child.Process
 	close                  func() error
 }
 
-// Start starts a broker and waits until it takes connections, which takes seconds. The context bounds the start only: it runs
-// until Close. An error includes the end of what it wrote.
-func Start(ctx context.Context) (_ *Server, err error) {
+// Start is StartConfig for a broker on loopback.
+func Start(ctx context.Context) (*Server, error) { return StartConfig(ctx, Config{}) }
+
+// StartConfig starts a broker and waits until it takes connections, which takes seconds. The context bounds the start only: it
+// runs until Close. An error includes the end of what it wrote.
+func StartConfig(ctx context.Context, config Config) (_ *Server, err error) {
+	if config.Address == "" {
+		config.Address = host
+	}
 	dir, err := os.MkdirTemp("", "deskstorm-rabbitmq-")
 	if err != nil {
 		return nil, fmt.Errorf("starting RabbitMQ: %w", err)
 	}
-	s := &Server{dir: dir}
+	s := &Server{config: config, dir: dir}
 	s.close = sync.OnceValue(s.shutDown)
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("starting RabbitMQ: %w", errors.Join(err, s.Close()))
 		}
 	}()
-	if err := s.configure(); err != nil {
-		return nil, err
-	}
 	for attempt := 1; ; attempt++ {
 		if err := s.choosePorts(); err != nil {
+			return nil, err
+		}
+		if err := s.configure(); err != nil {
 			return nil, err
 		}
 		err := s.run(ctx)
@@ -155,34 +176,55 @@ func (s *Server) waitReady(ctx context.Context) error {
 }
 
 func (s *Server) connect() error {
-	c, err := amqp.DialConfig(s.URL, amqp.Config{Dial: amqp.DefaultDial(time.Second)})
-	if err != nil {
-		return err
+	return s.inside(func() error {
+		c, err := amqp.DialConfig(s.URL, amqp.Config{Dial: amqp.DefaultDial(time.Second)})
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
+}
+
+// inside runs f where the broker runs.
+func (s *Server) inside(f func() error) error {
+	if s.config.Namespace == nil {
+		return f()
 	}
-	return c.Close()
+	return s.config.Namespace.Do(f)
 }
 
 // portTaken tells whether somebody listens on a port of the broker, which has ended.
 func (s *Server) portTaken() bool {
-	for _, port := range []int{s.port, s.node} {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	for _, port := range []int{s.port, s.node, s.managementPort} {
+		err := s.inside(func() error {
+			l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+			if err != nil {
+				return err
+			}
+			return l.Close()
+		})
 		if err != nil {
 			return true
 		}
-		_ = l.Close()
 	}
 	return false
 }
 
 func (s *Server) choosePorts() error {
-	for _, port := range []*int{&s.port, &s.node, &s.mapperPort} {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-		if err != nil {
-			return fmt.Errorf("looking for a free port: %w", err)
+	err := s.inside(func() error {
+		for _, port := range []*int{&s.port, &s.node, &s.mapperPort, &s.managementPort} {
+			l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+			if err != nil {
+				return fmt.Errorf("looking for a free port: %w", err)
+			}
+			defer l.Close()
+			*port = l.Addr().(*net.TCPAddr).Port
 		}
-		defer l.Close()
-		*port = l.Addr().(*net.TCPAddr).Port
+		return nil
+	})
+	s.URL = "amqp://guest:guest@" + net.JoinHostPort(s.config.Address, strconv.Itoa(s.port)) + "/"
+	if s.config.Management {
+		s.Management = "http://" + net.JoinHostPort(s.config.Address, strconv.Itoa(s.managementPort))
 	}
-	s.URL = "amqp://guest:guest@" + net.JoinHostPort(host, strconv.Itoa(s.port)) + "/"
-	return nil
+	return err
 }

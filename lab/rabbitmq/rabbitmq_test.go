@@ -1,16 +1,21 @@
 package rabbitmq_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deskstorm/deskstorm/lab/netns/netnstest"
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq/rabbitmqtest"
@@ -63,4 +68,44 @@ func requireNoFiles(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "deskstorm-rabbitmq-*"))
 	require.NoError(t, err)
 	require.Empty(t, left)
+}
+
+// TestConfig: a broker in a network of its own, whose management API answers there and nowhere else.
+func TestConfig(t *testing.T) {
+	qemutest.RequireProgram(t, rabbitmq.Program(), "rabbitmq-server")
+	broker := netnstest.New(t, "broker")
+	s := rabbitmqtest.StartConfigT(t, rabbitmq.Config{Namespace: broker, Management: true, KeepAlive: true})
+	get := func() error {
+		var conn net.Conn
+		err := broker.Do(func() (err error) {
+			conn, err = net.Dial("tcp4", strings.TrimPrefix(s.Management, "http://"))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		request, err := http.NewRequest("GET", s.Management+"/api/overview", nil)
+		if err != nil {
+			return err
+		}
+		request.SetBasicAuth("guest", "guest")
+		if err := request.Write(conn); err != nil {
+			return err
+		}
+		response, err := http.ReadResponse(bufio.NewReader(conn), request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return errors.New(response.Status)
+		}
+		return nil
+	}
+	require.NoError(t, get())
+	_, err := amqp.Dial(s.URL)
+	require.ErrorContains(t, err, "refused", "it is not here")
+	require.NoError(t, s.Restart(t.Context()))
+	require.NoError(t, get())
 }

@@ -13,14 +13,20 @@ import (
 // startTimeout bounds the start of one broker: it takes some seconds, and more on a busy machine.
 const startTimeout = 2 * time.Minute
 
-// StartT starts a broker that is closed when the test ends. Without RabbitMQ it skips the test, as
-// qemutest.RequireProgram does.
+// StartT is StartConfigT for a broker on loopback.
 func StartT(t testing.TB) *rabbitmq.Server {
+	t.Helper()
+	return StartConfigT(t, rabbitmq.Config{})
+}
+
+// StartConfigT starts a broker that is closed when the test ends. Without RabbitMQ it skips the test, as
+// qemutest.RequireProgram does.
+func StartConfigT(t testing.TB, config rabbitmq.Config) *rabbitmq.Server {
 	t.Helper()
 	qemutest.RequireProgram(t, rabbitmq.Program(), "rabbitmq-server")
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
-	server, err := rabbitmq.Start(ctx)
+	server, err := rabbitmq.StartConfig(ctx, config)
 	if err != nil {
 		t.Fatal(err)
 	}

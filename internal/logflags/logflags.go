@@ -1,4 +1,5 @@
-package main
+// Package logflags makes a command's logger of the flags that Prometheus' programs have for it.
+package logflags
 
 import (
 	"fmt"
@@ -8,15 +9,17 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// logFlags are Prometheus' flags for logs.
-type logFlags struct{ level, format string }
+// Flags are --log.level and --log.format.
+type Flags struct{ level, format string }
 
-func (l *logFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&l.level, "log.level", "info", "debug, info, warn or error")
+// Register adds the flags; level is the default of --log.level.
+func (l *Flags) Register(flags *pflag.FlagSet, level string) {
+	flags.StringVar(&l.level, "log.level", level, "debug, info, warn or error")
 	flags.StringVar(&l.format, "log.format", "logfmt", "logfmt or json")
 }
 
-func (l *logFlags) logger(to io.Writer) (*slog.Logger, error) {
+// Logger makes the logger; an error names a flag's value that is none.
+func (l *Flags) Logger(to io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(l.level)); err != nil {
 		return nil, fmt.Errorf("--log.level %q is none of debug, info, warn and error", l.level)

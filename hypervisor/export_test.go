@@ -1,0 +1,4 @@
+package hypervisor
+
+// ReadInterfaces reads a domain's description.
+var ReadInterfaces = readInterfaces
