@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string) error {
 	c.Version = version
 	c.Client, _ = os.Hostname() // an empty name is refused later
 	flags := flag.NewFlagSet("tc-agent", flag.ContinueOnError)
-	exporter := flags.String("exporter", "", "the exporter's `URL`: https://exporter.example:9810")
+	exporter := flags.String("exporter", "", "the exporter's `URL`: https://exporter.example:9877")
 	tokenFile := flags.String("token-file", "", "a `file` with the token; else "+tokenVariable+" in the environment")
 	caFile := flags.String("ca-file", "", "a `file` with the authority of the exporter's certificate (PEM); else the system's")
 	flags.StringVar(&c.Client, "client", c.Client, "this thin client's `name`")

@@ -98,6 +98,7 @@ func TestRealInputDevices(t *testing.T) {
 		qmp.do(t, move1)
 		next()
 	}
+	next() // what was under way comes now
 	next()
 	before := total
 	for range 3 {

@@ -79,7 +79,7 @@ func TestNewClient(t *testing.T) {
 	}
 	_, err := NewClient("https://exporter.example", "", nil)
 	require.ErrorContains(t, err, "token is empty")
-	for _, fine := range []string{"https://exporter.example:9810/", "http://localhost:1", "http://[::1]:1", "https://proxy.example/tc"} {
+	for _, fine := range []string{"https://exporter.example:9877/", "http://localhost:1", "http://[::1]:1", "https://proxy.example/tc"} {
 		_, err := NewClient(fine, "token", nil)
 		require.NoError(t, err, fine)
 	}
