@@ -4,9 +4,7 @@ package bootstorm
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,10 +18,9 @@ import (
 )
 
 const (
-	pollTimeout    = 2 * time.Minute // ten thousand servers are listed in seconds
-	lookInterval   = time.Second     // at leases and desktops' doors
-	lookTimeout    = 10 * time.Second
-	connectTimeout = 30 * time.Second
+	pollTimeout  = 2 * time.Minute // ten thousand servers are listed in seconds
+	lookInterval = time.Second     // at leases and desktops' doors
+	lookTimeout  = 10 * time.Second
 )
 
 // New makes the exporter.
@@ -36,17 +33,17 @@ func New(c Config, log *slog.Logger) (collector.Exporter, error) {
 		Name: "bootstorm", Families: Families(),
 		Live: append(counts.live(), underWay{account, time.Now}),
 	}
-	config, err := loadCloud(c.Cloud)
+	lazy, err := c.Cloud.Lazy()
 	if err != nil {
 		return collector.Exporter{}, err
 	}
 	p := &poller{
-		connect: connector(config), account: account, every: c.Notifications == nil, tag: c.Cloud.Tag, now: time.Now, seen: map[string]time.Time{},
+		connect: connector(lazy), account: account, every: c.Notifications == nil, tag: c.Tag, now: time.Now, seen: map[string]time.Time{},
 	}
 	e.Sources = append(e.Sources, collector.Source{Target: "nova", Interval: c.Poll, Timeout: pollTimeout,
 		Update: func(ctx context.Context, _ func(prometheus.Metric)) error { return p.poll(ctx) }})
 	if c.Notifications != nil {
-		l, err := c.Notifications.listener()
+		l, err := c.Notifications.Listener("bootstorm", "*")
 		if err != nil {
 			return collector.Exporter{}, err
 		}
@@ -104,29 +101,7 @@ func outside(c Config, account *boots.Account) collector.Source {
 		}}
 }
 
-func loadCloud(c Cloud) (cloud.Config, error) {
-	if c.File != "" {
-		return cloud.LoadFile(c.File, c.Name)
-	}
-	return cloud.Load(c.Name)
-}
-
-// connector logs in when first asked, and again only if that failed: the session renews its token itself.
-func connector(config cloud.Config) func(context.Context) (nova, error) {
-	var mu sync.Mutex
-	var connected *cloud.Cloud
-	return func(ctx context.Context) (nova, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if connected == nil {
-			ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-			defer cancel()
-			c, err := cloud.Connect(ctx, config)
-			if err != nil {
-				return nil, fmt.Errorf("connecting to the cloud: %w", err)
-			}
-			connected = c
-		}
-		return connected, nil
-	}
+// connector logs in when first asked.
+func connector(lazy *cloud.Lazy) func(context.Context) (nova, error) {
+	return func(ctx context.Context) (nova, error) { return lazy.Cloud(ctx) }
 }

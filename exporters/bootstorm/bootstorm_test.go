@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/cloud"
+	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/exporters/collector"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq/rabbitmqtest"
@@ -97,7 +98,7 @@ func TestStorm(t *testing.T) {
 			if notified {
 				config.NotificationURL = rabbitmqtest.StartT(t).URL
 				t.Setenv("TEST_NOTIFICATIONS", config.NotificationURL)
-				c.Notifications = &Notifications{URL: configfile.Secret{Env: "TEST_NOTIFICATIONS"}, Exchange: "nova", Topic: "notifications"}
+				c.Notifications = &access.Notifications{URL: configfile.Secret{Env: "TEST_NOTIFICATIONS"}, Exchanges: []string{"nova"}, Topic: "notifications"}
 			}
 			lab, err := sim.Start(t.Context(), config)
 			require.NoError(t, err)

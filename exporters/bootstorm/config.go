@@ -1,25 +1,22 @@
 package bootstorm
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"fmt"
-	"os"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
-	"github.com/deskstorm/deskstorm/cloud/notification"
+	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/exporters/bootstorm/storage"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
 // Config is the exporter's section.
 type Config struct {
-	Cloud Cloud
+	Cloud access.Cloud
+	Tag   string // only servers with this tag are watched; default: empty, all of all projects
 	// Notifications are where Nova tells what happens. Default: nil; boots are found in Nova's lists then, with the times of its
 	// instance actions, in whole seconds.
-	Notifications *Notifications
+	Notifications *access.Notifications
 	Leases        *Leases // default: nil; boots are not followed to their lease
 	// UsablePort is the TCP port on which a desktop's guest listens once a person can use it: a remote desktop service, the
 	// agent. Default: 0; boots are not followed that far.
@@ -31,21 +28,6 @@ type Config struct {
 	Slow        time.Duration        // a disk request's mean time from which a storm slows its host, 1ms to 10s; default: 50ms
 	// Drowning is that time from which the host drowns, 1ms to 1m; default: 200ms, at which a boot took 40 minutes in production.
 	Drowning time.Duration
-}
-
-// Cloud is OpenStack, whose administrator the exporter is: it watches all projects.
-type Cloud struct {
-	Name string // in clouds.yaml; default: empty, the OS_* variables
-	File string // clouds.yaml's path; default: empty, where OpenStack's tools look for it
-	Tag  string // only servers with this tag are watched; default: empty, all
-}
-
-// Notifications is the message broker that Nova's notifications go to.
-type Notifications struct {
-	URL      configfile.Secret // amqp:// or amqps://user:password@host:port/vhost
-	CAFile   string            // of amqps, in PEM form; default: empty, the system's
-	Exchange string            // nova.conf's control_exchange; default: "nova"
-	Topic    string            // default: "notifications"; "versioned_notifications" for versioned ones
 }
 
 // Leases are dnsmasq's lease files.
@@ -60,16 +42,9 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 		LostAfter: time.Minute, GiveUpAfter: time.Hour, Poll: 15 * time.Second, Slow: 50 * time.Millisecond, Drowning: 200 * time.Millisecond,
 	}
 	r.Mapping(n, configfile.Keys{
-		"cloud": func(n ast.Node) {
-			r.Mapping(n, configfile.Keys{"name": r.Text(&c.Cloud.Name), "file": r.Path(&c.Cloud.File), "tag": r.Text(&c.Cloud.Tag)})
-		},
-		"notifications": func(n ast.Node) {
-			c.Notifications = &Notifications{Exchange: "nova", Topic: "notifications"}
-			r.Mapping(n, configfile.Keys{
-				"url": r.Secret(&c.Notifications.URL), "ca_file": r.Path(&c.Notifications.CAFile),
-				"exchange": r.Text(&c.Notifications.Exchange), "topic": r.Text(&c.Notifications.Topic),
-			}, "url")
-		},
+		"cloud":         func(n ast.Node) { c.Cloud = access.ReadCloud(r, n) },
+		"tag":           r.Text(&c.Tag),
+		"notifications": func(n ast.Node) { c.Notifications = access.ReadNotifications(r, n, "nova") },
 		"leases": func(n ast.Node) {
 			c.Leases = &Leases{Length: 24 * time.Hour}
 			r.Mapping(n, configfile.Keys{
@@ -89,25 +64,4 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 		r.Wrong(n, "expected drowning to be at least slow, which is %s, found %s", c.Slow, c.Drowning)
 	}
 	return c
-}
-
-// listener makes the notifications' listener of their section.
-func (n Notifications) listener() (notification.Listener, error) {
-	url, err := n.URL.Read()
-	if err != nil {
-		return notification.Listener{}, err
-	}
-	l := notification.Listener{URL: url, Exchanges: []string{n.Exchange}, Keys: []string{n.Topic + ".*"}, Name: "deskstorm-exporter bootstorm"}
-	if n.CAFile != "" {
-		pem, err := os.ReadFile(n.CAFile)
-		if err != nil {
-			return notification.Listener{}, fmt.Errorf("reading the authority of the message broker's certificate: %w", err)
-		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return notification.Listener{}, fmt.Errorf("the file %s has no certificate in PEM form", n.CAFile)
-		}
-		l.TLS = &tls.Config{RootCAs: roots}
-	}
-	return l, l.Check()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/exporters/bootstorm/storage"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
@@ -30,8 +31,9 @@ func TestConfig(t *testing.T) {
 	}, c)
 
 	c, err = parse(`
-cloud: {name: mycloud, file: clouds.yaml, tag: deskstorm-owner=north}
-notifications: {url: {env: URL}, ca_file: ca.pem, exchange: openstack, topic: versioned_notifications}
+cloud: {name: mycloud, file: clouds.yaml}
+tag: deskstorm-owner=north
+notifications: {url: {env: URL}, ca_file: ca.pem, exchanges: [openstack], topic: versioned_notifications}
 leases: {files: [/var/lib/neutron/dhcp/*/leases], length: 12h}
 usable_port: 3389
 lost_after: 30s
@@ -43,13 +45,13 @@ drowning: 100ms
 `)
 	require.NoError(t, err)
 	require.Equal(t, Config{
-		Cloud:         Cloud{Name: "mycloud", File: "/etc/deskstorm/clouds.yaml", Tag: "deskstorm-owner=north"},
+		Cloud: access.Cloud{Name: "mycloud", File: "/etc/deskstorm/clouds.yaml"}, Tag: "deskstorm-owner=north",
 		Notifications: c.Notifications,
 		Leases:        &Leases{Files: []string{"/var/lib/neutron/dhcp/*/leases"}, Length: 12 * time.Hour},
 		UsablePort:    3389, LostAfter: 30 * time.Second, GiveUpAfter: 2 * time.Hour, Poll: 5 * time.Second,
 		Hosts: []storage.HostConfig{{Name: "node1", Diskstats: &storage.Diskstats{}}}, Slow: 20 * time.Millisecond, Drowning: 100 * time.Millisecond,
 	}, c)
-	require.Equal(t, "openstack", c.Notifications.Exchange)
+	require.Equal(t, []string{"openstack"}, c.Notifications.Exchanges)
 	require.Equal(t, "versioned_notifications", c.Notifications.Topic)
 	require.Equal(t, "/etc/deskstorm/ca.pem", c.Notifications.CAFile)
 	require.Equal(t, "URL", c.Notifications.URL.Env)
@@ -79,12 +81,12 @@ func TestNewFails(t *testing.T) {
 	t.Setenv("URL", "amqp://me:hunter2@host:x/")
 	t.Setenv("GOOD_URL", "amqps://me:hunter2@host/")
 	for name, c := range map[string]Config{
-		"no clouds.yaml":   {Cloud: Cloud{Name: "c", File: filepath.Join(dir, "none.yaml")}},
-		"no such cloud":    {Cloud: Cloud{Name: "d", File: clouds}},
-		"no URL":           {Cloud: Cloud{Name: "c", File: clouds}, Notifications: &Notifications{URL: configfile.Secret{Env: "URL"}}},
-		"no secret":        {Cloud: Cloud{Name: "c", File: clouds}, Notifications: &Notifications{URL: configfile.Secret{Env: "DESKSTORM_TEST_UNSET"}}},
-		"no certificate":   {Cloud: Cloud{Name: "c", File: clouds}, Notifications: &Notifications{URL: configfile.Secret{Env: "GOOD_URL"}, CAFile: noPEM}},
-		"no way to a disk": {Cloud: Cloud{Name: "c", File: clouds}, Hosts: []storage.HostConfig{{Name: "node1"}}},
+		"no clouds.yaml":   {Cloud: access.Cloud{Name: "c", File: filepath.Join(dir, "none.yaml")}},
+		"no such cloud":    {Cloud: access.Cloud{Name: "d", File: clouds}},
+		"no URL":           {Cloud: access.Cloud{Name: "c", File: clouds}, Notifications: &access.Notifications{URL: configfile.Secret{Env: "URL"}}},
+		"no secret":        {Cloud: access.Cloud{Name: "c", File: clouds}, Notifications: &access.Notifications{URL: configfile.Secret{Env: "DESKSTORM_TEST_UNSET"}}},
+		"no certificate":   {Cloud: access.Cloud{Name: "c", File: clouds}, Notifications: &access.Notifications{URL: configfile.Secret{Env: "GOOD_URL"}, CAFile: noPEM}},
+		"no way to a disk": {Cloud: access.Cloud{Name: "c", File: clouds}, Hosts: []storage.HostConfig{{Name: "node1"}}},
 	} {
 		_, err := New(c, slog.New(slog.DiscardHandler))
 		require.Error(t, err, name)

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/exporters/bootstorm/boots"
 	"github.com/deskstorm/deskstorm/exporters/bootstorm/storage"
 	"github.com/deskstorm/deskstorm/exporters/collector"
@@ -102,9 +103,9 @@ func stormExporter(t *testing.T, lab *sim.Lab, speed float64) exported {
 	require.NoError(t, err)
 	counts := newCounters()
 	account := boots.New(boots.Config{LostAfter: time.Minute, GiveUpAfter: time.Hour, Observer: counts})
-	config, err := loadCloud(Cloud{Name: sim.AdminCloud, File: file})
+	lazy, err := access.Cloud{Name: sim.AdminCloud, File: file}.Lazy()
 	require.NoError(t, err)
-	p := &poller{connect: connector(config), account: account, every: true, now: time.Now, seen: map[string]time.Time{}}
+	p := &poller{connect: connector(lazy), account: account, every: true, now: time.Now, seen: map[string]time.Time{}}
 	h := &host{name: "compute01", reader: &simulated{lab: lab, speed: speed}, account: account, slow: 50 * time.Millisecond, drowning: 200 * time.Millisecond, now: time.Now}
 	set := collector.NewSet([]collector.Exporter{{
 		Name: "bootstorm", Families: Families(), Live: append(counts.live(), underWay{account, time.Now}),

@@ -1,11 +1,8 @@
 package openstack
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -13,18 +10,18 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/deskstorm/deskstorm/cloud"
-	"github.com/deskstorm/deskstorm/cloud/notification"
+	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
 // Config is the exporter's section.
 type Config struct {
-	Cloud *Cloud // default: nil, no API is asked
+	Cloud *access.Cloud // default: nil, no API is asked
 	// Services are whose APIs are timed: keystone, nova, placement, glance, neutron. Default: all of them.
 	Services []string
 	Logs     []Logs // default: none
 	// Notifications are where the services tell of errors. Default: nil.
-	Notifications *Notifications
+	Notifications *access.Notifications
 
 	Interval          time.Duration // of servers, services and agents, 5s to 1h; default: 30s
 	PlacementInterval time.Duration // of Placement's figures, two questions a host, 5s to 1h; default: 1m
@@ -34,24 +31,10 @@ type Config struct {
 	APITimeout        time.Duration // of a round, 100ms to 10m; default: 10s
 }
 
-// Cloud is OpenStack, as an administrator: only they see all projects, services and agents.
-type Cloud struct {
-	Name string // in clouds.yaml; default: empty, that of OS_CLOUD, or the OS_* variables
-	File string // clouds.yaml's path; default: empty, where OpenStack's tools look for it
-}
-
 // Logs are a service's log files, as oslo.log writes them.
 type Logs struct {
 	Service string   // its label
 	Files   []string // patterns, as of a shell: /var/log/nova/*.log
-}
-
-// Notifications is the message broker that the services' notifications go to.
-type Notifications struct {
-	URL       configfile.Secret // amqp:// or amqps://user:password@host:port/vhost
-	CAFile    string            // of amqps, in PEM form; default: empty, the system's
-	Exchanges []string          // the services' control_exchange; default: nova, neutron, glance, keystone, cinder, openstack
-	Topic     string            // default: "notifications"
 }
 
 // maxLogs bounds the services, and so their labels.
@@ -104,8 +87,8 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 	c := Config{}.withDefaults()
 	r.Mapping(n, configfile.Keys{
 		"cloud": func(n ast.Node) {
-			c.Cloud = &Cloud{}
-			r.Mapping(n, configfile.Keys{"name": r.Text(&c.Cloud.Name), "file": r.Path(&c.Cloud.File)})
+			cloud := access.ReadCloud(r, n)
+			c.Cloud = &cloud
 		},
 		"services": func(n ast.Node) {
 			c.Services = nil
@@ -127,11 +110,7 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 			c.Logs = append(c.Logs, l)
 		}),
 		"notifications": func(n ast.Node) {
-			c.Notifications = &Notifications{}
-			r.Mapping(n, configfile.Keys{
-				"url": r.Secret(&c.Notifications.URL), "ca_file": r.Path(&c.Notifications.CAFile),
-				"exchanges": r.Texts(&c.Notifications.Exchanges), "topic": r.Text(&c.Notifications.Topic),
-			}, "url")
+			c.Notifications = access.ReadNotifications(r, n, "nova", "neutron", "glance", "keystone", "cinder", "openstack")
 		},
 		"interval":           r.Duration(&c.Interval, 5*time.Second, time.Hour),
 		"placement_interval": r.Duration(&c.PlacementInterval, 5*time.Second, time.Hour),
@@ -141,34 +120,4 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 		"api_timeout":        r.Duration(&c.APITimeout, 100*time.Millisecond, 10*time.Minute),
 	})
 	return c
-}
-
-// listener makes the notifications' listener: of errors only.
-func (n Notifications) listener() (notification.Listener, error) {
-	url, err := n.URL.Read()
-	if err != nil {
-		return notification.Listener{}, err
-	}
-	if n.Topic == "" {
-		n.Topic = "notifications"
-	}
-	if n.Exchanges == nil {
-		n.Exchanges = []string{"nova", "neutron", "glance", "keystone", "cinder", "openstack"}
-	}
-	l := notification.Listener{URL: url, Exchanges: n.Exchanges, Name: "deskstorm-exporter openstack"}
-	for _, priority := range priorities {
-		l.Keys = append(l.Keys, n.Topic+"."+priority)
-	}
-	if n.CAFile != "" {
-		pem, err := os.ReadFile(n.CAFile)
-		if err != nil {
-			return notification.Listener{}, fmt.Errorf("reading the authority of the message broker's certificate: %w", err)
-		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return notification.Listener{}, fmt.Errorf("the file %s has no certificate in PEM form", n.CAFile)
-		}
-		l.TLS = &tls.Config{RootCAs: roots}
-	}
-	return l, l.Check()
 }

@@ -16,6 +16,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/exporters/collector"
 	"github.com/deskstorm/deskstorm/lab/sim"
 )
@@ -103,7 +104,7 @@ func startLab(t testing.TB, lab sim.Config, config Config) (*sim.Lab, collector.
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	clouds, err := l.WriteCloudsYAML(t.TempDir())
 	require.NoError(t, err)
-	config.Cloud = &Cloud{Name: sim.AdminCloud, File: clouds}
+	config.Cloud = &access.Cloud{Name: sim.AdminCloud, File: clouds}
 	e, err := New(config, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	return l, e

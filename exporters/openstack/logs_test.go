@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/deskstorm/deskstorm/cloud/notification"
+	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq/rabbitmqtest"
 	"github.com/deskstorm/deskstorm/lab/sim"
@@ -212,7 +213,7 @@ func TestNotified(t *testing.T) {
 func TestNotifications(t *testing.T) {
 	broker := rabbitmqtest.StartT(t)
 	t.Setenv("DESKSTORM_TEST_AMQP", broker.URL)
-	_, e := startLab(t, sim.Config{}, Config{Notifications: &Notifications{URL: configfile.Secret{Env: "DESKSTORM_TEST_AMQP"}}})
+	_, e := startLab(t, sim.Config{}, Config{Notifications: &access.Notifications{URL: configfile.Secret{Env: "DESKSTORM_TEST_AMQP"}, Exchanges: []string{"nova", "neutron"}, Topic: "notifications"}})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()

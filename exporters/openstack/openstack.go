@@ -53,7 +53,7 @@ func New(config Config, log *slog.Logger) (collector.Exporter, error) {
 		made.Sources = append(made.Sources, newLogs(l).source())
 	}
 	if config.Notifications != nil {
-		listener, err := config.Notifications.listener()
+		listener, err := config.Notifications.Listener(Name, priorities...)
 		if err != nil {
 			return collector.Exporter{}, fmt.Errorf("configuring the openstack exporter: %w", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/cloud"
+	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/exporters/collector"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/lab/sim"
@@ -305,7 +306,7 @@ interval: 1m
 	c := Read(r, n)
 	require.NoError(t, r.Err())
 	want := Config{
-		Cloud: &Cloud{Name: "admin"}, Services: []string{"nova"}, Logs: []Logs{{"nova", []string{"/var/log/nova/*.log"}}},
+		Cloud: &access.Cloud{Name: "admin"}, Services: []string{"nova"}, Logs: []Logs{{"nova", []string{"/var/log/nova/*.log"}}},
 		Interval: time.Minute,
 	}.withDefaults()
 	c.Notifications = nil
@@ -316,7 +317,7 @@ interval: 1m
 	require.ErrorContains(t, r.Err(), "each service once")
 	require.ErrorContains(t, r.Err(), "timeout")
 	for _, bad := range []Config{{}, {Services: []string{"x"}}, {Logs: []Logs{{"a", nil}}}, {Logs: []Logs{{"a", []string{"["}}}},
-		{Cloud: &Cloud{Name: "none", File: "/nowhere/clouds.yaml"}}} {
+		{Cloud: &access.Cloud{Name: "none", File: "/nowhere/clouds.yaml"}}} {
 		_, err := New(bad, slog.New(slog.DiscardHandler))
 		require.ErrorContains(t, err, "configuring the openstack exporter")
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
@@ -34,7 +35,7 @@ type Config struct {
 	// each update.
 	Expected string
 	// Cloud is asked who owns what: for Neutron's networks and Nova's ACTIVE desktops; nobody is asked if nil.
-	Cloud *Cloud
+	Cloud *access.Cloud
 	// Host is what Nova and Neutron call this host, so that they are asked for its ports only; all if empty.
 	Host string
 	// Libvirt is the libvirtd's URI, as package hypervisor has it; it is not asked if empty.
@@ -49,12 +50,6 @@ type Config struct {
 
 	Interval time.Duration // between updates, from 1 s to 1 h; 15 s if 0
 	Timeout  time.Duration // of an update, from 100 ms to 10 min; 10 s if 0
-}
-
-// Cloud is OpenStack, as an administrator.
-type Cloud struct {
-	Name string // in clouds.yaml; empty: that of OS_CLOUD, or the OS_* variables
-	File string // clouds.yaml's path; empty: where OpenStack's tools look for it
 }
 
 func (c Config) withDefaults() Config {
@@ -109,7 +104,7 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 		"namespace":       r.Path(&c.Namespace),
 		"namespaces":      r.Path(&c.Namespaces),
 		"expected":        r.Path(&c.Expected),
-		"cloud":           func(n ast.Node) { c.Cloud = readCloud(r, n) },
+		"cloud":           func(n ast.Node) { cloud := access.ReadCloud(r, n); c.Cloud = &cloud },
 		"host":            r.Text(&c.Host),
 		"libvirt":         r.Text(&c.Libvirt),
 		"lease_files":     r.Texts(&c.LeaseFiles),
@@ -119,10 +114,4 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 		"timeout":         r.Duration(&c.Timeout, 100*time.Millisecond, 10*time.Minute),
 	})
 	return c
-}
-
-func readCloud(r *configfile.Reader, n ast.Node) *Cloud {
-	var c Cloud
-	r.Mapping(n, configfile.Keys{"name": r.Text(&c.Name), "file": r.Path(&c.File)})
-	return &c
 }

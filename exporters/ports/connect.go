@@ -46,11 +46,11 @@ func Connect(config Config) (Sources, error) {
 		}
 	}
 	if config.Cloud != nil {
-		credentials, err := cloud.LoadFile(config.Cloud.File, config.Cloud.Name)
+		lazy, err := config.Cloud.Lazy()
 		if err != nil {
 			return Sources{}, fmt.Errorf("configuring the ports exporter: %w", err)
 		}
-		c := &owners{cloud: cloud.NewLazy(credentials, cloud.Connect), host: config.Host, files: config.LeaseFiles, only: config.Networks}
+		c := &owners{cloud: lazy, host: config.Host, files: config.LeaseFiles, only: config.Networks}
 		s.Networks, s.Desktops = c.networks, c.desktops
 	}
 	return s, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/probe/dhcp"
 )
@@ -54,7 +55,7 @@ func TestLeasesInTheSimulatedCloud(t *testing.T) {
 		}
 		require.NoError(t, os.WriteFile(file, []byte(lines.String()), 0o600))
 	}
-	c := Config{Database: none, Cloud: &Cloud{Name: sim.AdminCloud, File: clouds}, LeaseFiles: []string{filepath.Join(dir, "*", "leases")},
+	c := Config{Database: none, Cloud: &access.Cloud{Name: sim.AdminCloud, File: clouds}, LeaseFiles: []string{filepath.Join(dir, "*", "leases")},
 		Grace: time.Nanosecond}
 	sources, err := Connect(c)
 	require.NoError(t, err)
