@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string) error {
 	c.Version = version
 	c.Client, _ = os.Hostname() // an empty name is refused later
 	flags := flag.NewFlagSet("tc-agent", flag.ContinueOnError)
-	exporter := flags.String("exporter", "", "the exporter's `URL`: https://exporter.example:9810")
+	exporter := flags.String("exporter", "", "the exporter's `URL`: https://exporter.example:9877")
 	tokenFile := flags.String("token-file", "", "a `file` with the token; else "+tokenVariable+" in the environment")
 	caFile := flags.String("ca-file", "", "a `file` with the authority of the exporter's certificate (PEM); else the system's")
 	flags.StringVar(&c.Client, "client", c.Client, "this thin client's `name`")
@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string) error {
 	flags.DurationVar(&c.Interval, "interval", c.Interval, "between reports, 1s to 10m")
 	flags.IntVar(&c.Queue, "queue", c.Queue, "reports that wait at most while the exporter is away")
 	flags.StringVar(&c.InputDir, "input-dir", c.InputDir, "the `folder` of input devices")
-	flags.StringVar(&c.DisplayClient, "display-client", "", "the `process` that shows the desktop: connected while it runs; else always")
+	flags.StringVar(&c.DisplayClient, "display-client", "", "the `process` that shows the desktop: connected while it runs")
 	flags.StringVar(&c.DisplayLog, "display-log", "", "its log `file`, whose errors are counted")
 	errorsLike := flags.String("display-errors", c.DisplayErrors.String(), "a regular `expression` that an error's line matches")
 	flags.StringVar(&c.Disk, "disk", c.Disk, "a `path` on the disk whose free space is told; empty: none")

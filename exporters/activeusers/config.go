@@ -49,7 +49,8 @@ const Other = "other"
 // Default is the Config of a section that says nothing.
 func Default() Config {
 	return Config{
-		Weeks: 8, ActiveWithin: 300 * time.Second, SilentAfter: time.Minute, Late: time.Hour, Future: time.Minute, MaxClients: 20_000,
+		Weeks: 8, ActiveWithin: 300 * time.Second, SilentAfter: time.Minute, Late: time.Hour, Future: time.Minute,
+		MaxClients: 20_000,
 	}
 }
 

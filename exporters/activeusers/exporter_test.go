@@ -273,14 +273,17 @@ func TestRefusals(t *testing.T) {
 		{"good", one, body(func(*report.Report) {}), 200, ""},
 		{"again", one, body(func(*report.Report) {}), 200, ""},
 		{"another event under the same number", one, body(func(r *report.Report) { r.Events = 9 }), 200, ""},
-		{"late", one, body(func(r *report.Report) { r.Sequence = 8; r.To = f.now.Add(-61 * time.Minute); r.From = r.To }), 410, report.Late},
+		{"late", one, body(func(r *report.Report) {
+			r.Sequence, r.From, r.To = 8, f.now.Add(-62*time.Minute), f.now.Add(-61*time.Minute)
+		}), 410, report.Late},
 		{"future", one, body(func(r *report.Report) { r.Sequence = 8; r.To = f.now.Add(61 * time.Second) }), 409, report.Future},
 		{"unknown", report.ClientToken(secret, "tc-9"), body(as("tc-9")), 403, report.Unknown},
 		{"no token", "", body(as("tc-1")), 401, report.Forged},
 		{"nonsense for a token", "x", body(as("tc-1")), 401, report.Forged},
 		{"another's token", one, body(as("tc-2")), 401, report.Forged},
 		{"another secret's token", report.ClientToken("guessed", "tc-1"), body(as("tc-1")), 401, report.Forged},
-		{"the secret before", report.ClientToken("the secret before", "tc-1"), body(func(r *report.Report) { r.Sequence = 9 }), 200, ""},
+		{"the secret before", report.ClientToken("the secret before", "tc-1"), body(func(r *report.Report) { r.Sequence = 9 }),
+			200, ""},
 		{"its site's token", report.SiteToken(secret, "N1"), body(func(r *report.Report) { r.Sequence = 10 }), 200, ""},
 		{"another site's token", report.SiteToken(secret, "N2"), body(as("tc-1")), 401, report.Forged},
 		{"a site's token for nobody", report.SiteToken(secret, "N2"), body(as("tc-9")), 403, report.Unknown},
@@ -319,7 +322,8 @@ func TestRefusals(t *testing.T) {
 	f.require(t, 1, "clients_unseen", "sales", "N1")
 
 	// One request with good and bad: each is told by itself.
-	results, err := f.client(t, "tc-1").Send(t.Context(), []report.Report{f.of("tc-1", 20, 1), f.of("tc-2", 1, 1), f.of("tc-1", 20, 1)})
+	mixed := []report.Report{f.of("tc-1", 20, 1), f.of("tc-2", 1, 1), f.of("tc-1", 20, 1)}
+	results, err := f.client(t, "tc-1").Send(t.Context(), mixed)
 	require.NoError(t, err)
 	require.Equal(t, []report.Result{report.Accepted, report.Forged, report.Duplicate}, results)
 	_, err = f.client(t, "tc-1").Send(t.Context(), make([]report.Report, report.MaxReports+1))
@@ -383,7 +387,8 @@ func TestFilesChange(t *testing.T) {
 
 	write(t, path, header+"N1,sales,2026-06-01 08:00,16:00,60\n")
 	write(t, c.Inventory, "client,site,department\ntc-1,N1,care\n")
-	write(t, missing, "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nDTSTART:20260601T080000Z\nDTEND:20260601T160000Z\nEND:VEVENT\nEND:VCALENDAR\n")
+	write(t, missing, "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nDTSTART:20260601T080000Z\nDTEND:20260601T160000Z\n"+
+		"END:VEVENT\nEND:VCALENDAR\n")
 	f.pass(10 * time.Second)
 	f.pass(10 * time.Second)
 	f.require(t, 0, "roster_error", path)
@@ -420,7 +425,8 @@ func TestNew(t *testing.T) {
 		{func(c *Config) { c.Departments = make([]string, 501) }, "more than 1000"},
 		{func(c *Config) { c.Inventory = "/there/is/none" }, "reading the inventory"},
 		{func(c *Config) {
-			c.Inventory = write(t, filepath.Join(t.TempDir(), "i.csv"), "client,site,department\ntc-1,N1,sales\ntc-1,N1,sales\ntc-2,N9,sales\n*,N1,sales\n")
+			c.Inventory = write(t, filepath.Join(t.TempDir(), "i.csv"),
+				"client,site,department\ntc-1,N1,sales\ntc-1,N1,sales\ntc-2,N9,sales\n*,N1,sales\n")
 		}, `i.csv:3: the client "tc-1" is there twice`},
 		{func(c *Config) { c.Rosters = []roster.File{{Path: "a.csv"}, {Path: "a.csv"}} }, "a.csv is there twice"},
 	} {

@@ -47,7 +47,7 @@ func (inv *inventory) add(row table.Row, p *places) error {
 		to, most = inv.prefixes, maxPrefixes
 	}
 	if !report.ValidName(name) {
-		return errors.New("client: expected 1 to 64 letters, digits, dots, hyphens, underscores or colons, and perhaps a * at the end")
+		return errors.New("client: expected 1 to 64 letters, digits, dots, hyphens, underscores or colons, perhaps with a * after")
 	}
 	if _, twice := to[name]; twice {
 		return fmt.Errorf("the client %q is there twice", row.Get("client"))

@@ -21,14 +21,14 @@ const (
 	alertMinutes = 3
 )
 
-// callCentre is 100 people whose roster is from 8 to 16. A few are away at any time, and half of them have lunch at noon, the
+// callCentre is 60 people whose roster is from 8 to 16. A few are away at any time, and half of them have lunch at noon, the
 // others half an hour later, each a few minutes early or late.
 type callCentre struct {
 	random   *rand.Rand
 	sequence uint64
 }
 
-const people = 100
+const people = 60
 
 // minute lets all report for a minute, of whom the part that an outage leaves works.
 func (cc *callCentre) minute(f *fixture, works float64) {
@@ -46,13 +46,13 @@ func (cc *callCentre) minute(f *fixture, works float64) {
 	}
 }
 
-// day runs a working day, and counts how often the alert would fire.
+// day runs a working day from half past nine to half past one, and counts how often the alert would fire.
 func (cc *callCentre) day(t *testing.T, f *fixture, date time.Time, works func(hour, minute int) float64) (alerts []string) {
 	t.Helper()
 	zone := f.config.Sites[0].Zone
 	above := 0
 	at := f.places.at("N1", "sales")
-	for m := 8 * 60; m < 16*60; m++ {
+	for m := 9*60 + 30; m < 13*60+30; m++ {
 		f.now = time.Date(date.Year(), date.Month(), date.Day(), 0, m, 0, 0, zone)
 		cc.minute(f, works(m/60, m%60))
 		f.step()

@@ -17,7 +17,7 @@ var (
 	unseen = collector.Gauge("deskstorm_activeusers_clients_unseen",
 		"Clients of the inventory that have not reported since the exporter started.", "site", "department")
 	silentClients = collector.Gauge("deskstorm_activeusers_clients_silent",
-		"Clients that have not reported for longer than 1m, 5m, 1h, 1d, each with those beyond it; not those that were switched off.",
+		"Clients that have not reported for longer than 1m, 5m, 1h, 1d; not those that were switched off.",
 		"site", "department", "longer_than")
 	connected = collector.Gauge("deskstorm_activeusers_connected",
 		"Clients that report and show a desktop.", "site", "department")

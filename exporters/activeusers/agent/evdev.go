@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -86,7 +87,7 @@ func (in *inputs) run(ctx context.Context) {
 // scan opens the devices that are not open yet.
 func (in *inputs) scan() {
 	paths, _ := filepath.Glob(filepath.Join(in.dir, "event*")) // the pattern is good
-	var failed error
+	failed := errors.New("there is none")
 	for _, path := range paths {
 		in.mu.Lock()
 		_, open := in.open[path]
@@ -189,8 +190,8 @@ func (d *device) count(events []byte) (n uint64) {
 	return n
 }
 
-// isAccelerometer says whether a device tells of the desk's shaking and not of a user (INPUT_PROP_ACCELEROMETER). What is no input
-// device is none.
+// isAccelerometer says whether a device tells of the desk's shaking and not of a user (INPUT_PROP_ACCELEROMETER). What is no
+// input device is none.
 func isAccelerometer(f *os.File) bool {
 	const (
 		propAccelerometer = 6

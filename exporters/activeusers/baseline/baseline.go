@@ -57,7 +57,7 @@ func minute(at time.Time) int64 {
 	return (day+mondayBefore1970)*24*60 + int64(at.Hour()*60+at.Minute())
 }
 
-// Observe remembers the gap's share of those expected at a moment, whose Location is the site's. The series beyond MaxSeries is
+// Observe remembers the gap's share of those expected at a moment, whose Location is the site's. A series beyond MaxSeries is
 // not kept.
 func (h *History) Observe(k Key, at time.Time, share float64) {
 	m := minute(at)

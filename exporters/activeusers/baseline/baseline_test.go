@@ -70,7 +70,7 @@ func TestLunchAndOutage(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	require.NoError(t, err)
 	var falseAlarms, minutesJudged int
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		o := &office{rand: rand.New(rand.NewPCG(seed, 5))}
 		h := New(8)
 		from := time.Date(2026, 9, 7, 0, 0, 0, 0, berlin) // a Monday
@@ -102,7 +102,7 @@ func TestLunchAndOutage(t *testing.T) {
 		minutesJudged += len(scores)
 	}
 	t.Logf("%d false alarms in %d minutes (%d working days)", falseAlarms, minutesJudged, minutesJudged/480)
-	require.LessOrEqual(t, falseAlarms, 2)
+	require.LessOrEqual(t, falseAlarms, 1)
 }
 
 // An outage must not make the next one usual: three of eight weeks had one at the same hour.

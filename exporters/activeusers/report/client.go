@@ -27,7 +27,7 @@ type Client struct {
 func NewClient(base, token string, client *http.Client) (*Client, error) {
 	u, err := url.Parse(base)
 	if err != nil {
-		return nil, errors.New("the exporter's URL cannot be read; it looks like https://exporter.example:9810")
+		return nil, errors.New("the exporter's URL cannot be read; it looks like https://exporter.example:9877")
 	}
 	switch {
 	case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":

@@ -51,8 +51,8 @@ type State struct {
 	Boot          time.Time `json:"boot,omitzero"`                   // when the client last booted
 	Temperature   *float64  `json:"temperature_celsius,omitempty"`   // of its hottest sensor
 	DiskFree      *float64  `json:"disk_free_ratio,omitempty"`       // 0 to 1, of its disk
-	DisplayErrors uint64    `json:"display_client_errors,omitempty"` // of the program that shows the desktop, in the report's span
-	Dropped       uint64    `json:"dropped_reports,omitempty"`       // reports that the agent lost since the one before: its queue was full
+	DisplayErrors uint64    `json:"display_client_errors,omitempty"` // of the program that shows the desktop, in the span
+	Dropped       uint64    `json:"dropped_reports,omitempty"`       // that the agent lost since the one before
 }
 
 // Request is the body of a POST to Path.
