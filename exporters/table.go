@@ -7,6 +7,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/deskstorm/deskstorm/exporters/activeusers"
 	"github.com/deskstorm/deskstorm/exporters/bootstorm"
 	"github.com/deskstorm/deskstorm/exporters/collector"
 	"github.com/deskstorm/deskstorm/exporters/dhcp"
@@ -18,6 +19,7 @@ import (
 
 // table has a line for each exporter.
 var table = []entry{
+	{"activeusers", activeusers.Families(), configured(activeusers.Read, activeusers.New)},
 	{"bootstorm", bootstorm.Families(), configured(bootstorm.Read, bootstorm.New)},
 	{"dhcp", dhcp.Families(), configured(dhcp.Read, dhcp.New)},
 	{"openstack", openstack.Families(), configured(openstack.Read, openstack.New)},
