@@ -109,7 +109,7 @@ func TestListen(t *testing.T) {
 	require.Equal(t, "m1", (<-heard).ID)
 	require.Equal(t, "m1", (<-heard).ID)
 	require.Error(t, <-bad)
-	theirs, err := channel.QueueInspect("notifications.info")
+	theirs, err := channel.QueueDeclarePassive("notifications.info", false, false, false, false, nil)
 	require.NoError(t, err)
 	require.Equal(t, 2, theirs.Messages, "what others wait for stays theirs")
 
