@@ -148,28 +148,30 @@ func (n *Nova) rebootServer(c *call, arguments rawJSON) {
 	}
 }
 
-// steps takes a server through tasks.
-func (n *Nova) steps(s *server, tasks ...string) {
+// steps takes a server through tasks, unless what is done to it has been given up.
+func (n *Nova) steps(ctx context.Context, s *server, tasks ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, task := range tasks {
-		n.enter(s, s.state, task)
+		if ctx.Err() == nil {
+			n.enter(s, s.state, task)
+		}
 	}
 }
 
 // restartGuest leaves the desktop alone: what is behind the SPICE server is not simulated here.
 func (n *Nova) restartGuest(ctx context.Context, s *server) error {
-	n.steps(s, rebootPending, rebootStarted)
+	n.steps(ctx, s, rebootPending, rebootStarted)
 	if err := n.boot(ctx, s); err != nil {
 		return err
 	}
-	n.steps(s, "")
+	n.steps(ctx, s, "")
 	return nil
 }
 
 // rerun ends a server's desktop and boots a new one.
 func (n *Nova) rerun(ctx context.Context, s *server) error {
-	n.steps(s, hardRebootPending, hardRebootStarted)
+	n.steps(ctx, s, hardRebootPending, hardRebootStarted)
 	n.endDesktop(s)
 	return n.run(ctx, s)
 }

@@ -19,9 +19,7 @@ func (n *Nova) deleteServer(c *call) {
 	if s.task == deletingTask && (h == nil || n.up(h)) {
 		return
 	}
-	if s.cancel != nil {
-		s.cancel()
-	}
+	s.abandon(context.Canceled)
 	n.become(s, s.state, deletingTask, fromAPI)
 	switch {
 	case h == nil || !n.up(h):

@@ -59,6 +59,9 @@ func (m *migration) goesOn() bool {
 	return m.kind == liveMigration && slices.Contains(inProgress, m.status)
 }
 
+// evacuates tells whether an evacuation goes on.
+func (m *migration) evacuates() bool { return m.kind == evacuation && m.status == "accepted" }
+
 func (m *migration) view(n *Nova, c *call) map[string]any {
 	v := map[string]any{
 		"id": m.id, "instance_uuid": m.server.id, "source_compute": m.source, "source_node": nil, "dest_compute": textOrNull(m.dest),

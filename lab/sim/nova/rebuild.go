@@ -111,7 +111,7 @@ func (n *Nova) rebuildOn(ctx context.Context, s *server, a *instanceAction, h *h
 	n.mu.RUnlock()
 	say("start", nil)
 	n.endDesktop(s)
-	n.steps(s, rebuildingDevices, rebuildingSpawning)
+	n.steps(ctx, s, rebuildingDevices, rebuildingSpawning)
 	if moves {
 		n.mu.Lock()
 		n.settle(s, h)
@@ -124,7 +124,7 @@ func (n *Nova) rebuildOn(ctx context.Context, s *server, a *instanceAction, h *h
 		return err
 	}
 	if wasStopped {
-		n.steps(s, poweringOff)
+		n.steps(ctx, s, poweringOff)
 		end := n.startEvent(a, "compute_stop_instance", h.Name)
 		err := n.around("power_off", n.halt)(ctx, s)
 		end(err)
