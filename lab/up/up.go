@@ -137,6 +137,7 @@ func (c *Cloud) startSim(ctx context.Context, o Options) error {
 	sc := sim.Config{
 		Users: sim.DirectoryUsers(c.Directory), Seed: o.Seed, Screen: o.Screen, Servers: seeds(o.Desktops),
 		Hosts: make([]sim.Host, o.hosts()), Physics: physics,
+		ResumeGuests: true, // as nova.conf of the lab of real services has it
 		// The old path asked a patched Nova.
 		MetadataFilter: true,
 	}

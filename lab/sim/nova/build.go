@@ -176,8 +176,26 @@ func (n *Nova) attach(s *server) error {
 	return nil
 }
 
-// run boots a server's desktop: the server takes its place among its host's boots, takes its time, and then runs.
+// run boots a server's desktop, and says that the server runs.
 func (n *Nova) run(ctx context.Context, s *server) error {
+	if err := n.start(ctx, s); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.fault = nil
+	if s.launched.IsZero() || s.task == rebuildingSpawning {
+		s.launched = n.config.Now()
+	}
+	n.enter(s, active, "")
+	return nil
+}
+
+// start boots a server's desktop: the server takes its place among its host's boots, and takes its time.
+func (n *Nova) start(ctx context.Context, s *server) error {
 	if boots := s.host.boots; boots != nil {
 		select {
 		case boots <- struct{}{}:
@@ -196,26 +214,15 @@ func (n *Nova) run(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	if err := n.runs(ctx, s, console); err != nil {
-		n.config.Desktops.Shutdown(s.id)
-		return err
-	}
-	return nil
-}
-
-// runs says that a server runs, unless it is being deleted, or its nova-compute has ended since.
-func (n *Nova) runs(ctx context.Context, s *server, console Console) error {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := ctx.Err(); err != nil {
-		return err
+	if err = ctx.Err(); err == nil {
+		s.console = &console
 	}
-	s.console, s.fault = &console, nil
-	if s.launched.IsZero() || s.task == rebuildingSpawning {
-		s.launched = n.config.Now()
+	n.mu.Unlock()
+	if err != nil {
+		n.config.Desktops.Shutdown(s.id) // it is being deleted, or its nova-compute has ended
 	}
-	n.enter(s, active, "")
-	return nil
+	return err
 }
 
 func (n *Nova) bootDuration() time.Duration {

@@ -48,8 +48,8 @@ func (s *server) evacuates() bool {
 }
 
 // initHost is what nova-compute does when it starts (init_host of nova/compute/manager.py). What was built or rebuilt when it ended is
-// broken, without a word why. So are servers whose message to be built it has not taken yet; those are built when it takes it. It is
-// called with the lock held.
+// broken, without a word why. So are servers whose message to be built it has not taken yet; those are built when it takes it. Servers
+// that should run and do not, as the host was restarted, are started again or stopped. It is called with the lock held.
 func (n *Nova) initHost(h *host) {
 	n.finishEvacuations(h)
 	for _, s := range n.order {
@@ -57,6 +57,8 @@ func (n *Nova) initHost(h *host) {
 		case s.host == h && s.isBuilt():
 			s.abandon(errInterrupted)
 			n.enter(s, failed, "")
+		case s.host == h:
+			n.syncPowerState(s, n.config.ResumeGuests)
 		case s.sentTo == h && s.state == building:
 			n.enter(s, failed, "")
 		}
