@@ -93,7 +93,7 @@ func (n *Nova) startServer(c *call) {
 		return
 	}
 	n.change(c, s, "start", poweringOn, "compute_start_instance", n.around("power_on", func(ctx context.Context, s *server) error {
-		if err := n.run(ctx, s); err != nil {
+		if err := n.run(ctx, s, s.host); err != nil {
 			return reverted{err}
 		}
 		return nil
@@ -162,7 +162,7 @@ func (n *Nova) steps(ctx context.Context, s *server, tasks ...string) {
 // restartGuest leaves the desktop alone: what is behind the SPICE server is not simulated here.
 func (n *Nova) restartGuest(ctx context.Context, s *server) error {
 	n.steps(ctx, s, rebootPending, rebootStarted)
-	if err := n.boot(ctx, s); err != nil {
+	if err := n.boot(ctx, s, s.host); err != nil {
 		return err
 	}
 	n.steps(ctx, s, "")
@@ -173,7 +173,7 @@ func (n *Nova) restartGuest(ctx context.Context, s *server) error {
 func (n *Nova) rerun(ctx context.Context, s *server) error {
 	n.steps(ctx, s, hardRebootPending, hardRebootStarted)
 	n.endDesktop(s)
-	return n.run(ctx, s)
+	return n.run(ctx, s, s.host)
 }
 
 func (n *Nova) endDesktop(s *server) {

@@ -147,7 +147,7 @@ func (n *Nova) buildOn(ctx context.Context, s *server, h *host) error {
 		return err
 	}
 	n.steps(ctx, s, blockDevices, spawning)
-	if err := n.run(ctx, s); err != nil {
+	if err := n.run(ctx, s, h); err != nil {
 		return err
 	}
 	n.mu.Lock()
@@ -176,9 +176,9 @@ func (n *Nova) attach(s *server) error {
 	return nil
 }
 
-// run boots a server's desktop, and says that the server runs.
-func (n *Nova) run(ctx context.Context, s *server) error {
-	if err := n.start(ctx, s); err != nil {
+// run boots a server's desktop on a host, and says that the server runs there.
+func (n *Nova) run(ctx context.Context, s *server, h *host) error {
+	if err := n.start(ctx, s, h); err != nil {
 		return err
 	}
 	n.mu.Lock()
@@ -187,6 +187,9 @@ func (n *Nova) run(ctx context.Context, s *server) error {
 		return ctx.Err()
 	}
 	s.fault = nil
+	if s.host != h {
+		n.settle(s, h)
+	}
 	if s.launched.IsZero() || s.task == rebuildingSpawning {
 		s.launched = n.config.Now()
 	}
@@ -194,9 +197,9 @@ func (n *Nova) run(ctx context.Context, s *server) error {
 	return nil
 }
 
-// start boots a server's desktop: the server takes its place among its host's boots, and takes its time.
-func (n *Nova) start(ctx context.Context, s *server) error {
-	if boots := s.host.boots; boots != nil {
+// start boots a server's desktop: the server takes its place among a host's boots, and takes its time.
+func (n *Nova) start(ctx context.Context, s *server, h *host) error {
+	if boots := h.boots; boots != nil {
 		select {
 		case boots <- struct{}{}:
 			defer func() { <-boots }()
@@ -204,23 +207,22 @@ func (n *Nova) start(ctx context.Context, s *server) error {
 			return ctx.Err()
 		}
 	}
-	if err := n.boot(ctx, s); err != nil {
+	if err := n.boot(ctx, s, h); err != nil {
 		return err
 	}
-	if err := n.reach(ctx, s.host); err != nil { // it may have gone down meanwhile
+	if err := n.reach(ctx, h); err != nil { // it may have gone down meanwhile
 		return err
 	}
 	console, err := n.config.Desktops.Boot(ctx, s.id)
-	if err != nil {
-		return err
+	if err == nil {
+		n.mu.Lock()
+		if err = ctx.Err(); err == nil { // or it is being deleted, or its nova-compute has ended
+			s.console = &console
+		}
+		n.mu.Unlock()
 	}
-	n.mu.Lock()
-	if err = ctx.Err(); err == nil {
-		s.console = &console
-	}
-	n.mu.Unlock()
 	if err != nil {
-		n.config.Desktops.Shutdown(s.id) // it is being deleted, or its nova-compute has ended
+		n.config.Desktops.Shutdown(s.id)
 	}
 	return err
 }

@@ -12,12 +12,12 @@ type Hardware interface {
 	Runs(serverID string) bool
 }
 
-// boot takes as long as a server's desktop takes to boot.
-func (n *Nova) boot(ctx context.Context, s *server) error {
+// boot takes as long as a server's desktop takes to boot on a host.
+func (n *Nova) boot(ctx context.Context, s *server, h *host) error {
 	if n.config.Hardware == nil {
 		return sleep(ctx, n.bootDuration())
 	}
-	return n.config.Hardware.Boot(ctx, s.id, s.host.Name, *s.flavor)
+	return n.config.Hardware.Boot(ctx, s.id, h.Name, *s.flavor)
 }
 
 // SyncPowerState stops a server that should run and whose desktop does not, after what is done to it already, as nova-compute does on
@@ -45,7 +45,7 @@ func (n *Nova) syncPowerState(s *server, resumes bool) {
 			return nil
 		case resumes && wasActive:
 			n.endDesktop(s)
-			return n.start(ctx, s)
+			return n.start(ctx, s, s.host)
 		}
 		return n.around("power_off", n.halt)(ctx, s)
 	})
