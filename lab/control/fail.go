@@ -33,8 +33,7 @@ func (a *attempt) fail(host string, servers []sim.Server) (back func() error, er
 			return fmt.Errorf("bringing the host %s back: %w", host, err)
 		}
 		offer()
-		revive()
-		return nil
+		return revive()
 	}), nil
 }
 

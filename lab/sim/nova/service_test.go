@@ -162,7 +162,7 @@ func TestHostDownInABoot(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, c.SetHostDown("a", true))
 	booted := c.desktops.count()
-	undo()
+	require.NoError(t, undo(t.Context()))
 	require.Equal(t, booted, c.desktops.count())
 	s, _ = c.Server(id)
 	require.Equal(t, "ACTIVE", s.Status)
