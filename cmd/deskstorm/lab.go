@@ -8,11 +8,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/internal/logflags"
 	"github.com/deskstorm/deskstorm/lab/debian"
 	"github.com/deskstorm/deskstorm/lab/up"
@@ -92,6 +94,8 @@ func newLabUpCommand(which *whichLab) *cobra.Command {
 
 		physics bool
 		speed   float64
+
+		notifications string
 	)
 	cmd := &cobra.Command{
 		Use:   "up --sim | --debian",
@@ -138,6 +142,15 @@ func newLabUpCommand(which *whichLab) *cobra.Command {
 			case cmd.Flags().Changed("speed"):
 				return errors.New("--speed is of the hardware: add --physics")
 			}
+			if notifications != "" {
+				if which.debian {
+					return errors.New("--notifications is of the simulated cloud, the real one has a RabbitMQ of its own: leave out --debian")
+				}
+				var err error
+				if o.NotificationURL, err = secretAt("notifications", notifications); err != nil {
+					return err
+				}
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			if which.debian {
@@ -165,9 +178,23 @@ func newLabUpCommand(which *whichLab) *cobra.Command {
 	cmd.Flags().BoolVar(&physics, "physics", false, "with --sim: hosts run short of memory, CPU and disk, as docs/lab-physics.md says")
 	cmd.Flags().Float64Var(&speed, "speed", 1, "with --physics: hours of the hardware in an hour")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "with --sim: of the times that desktops take to boot")
+	cmd.Flags().StringVar(&notifications, "notifications", "",
+		"with --sim: send OpenStack's notifications to the RabbitMQ whose URL, amqp://user:password@host:port/vhost, is in file:PATH or env:NAME")
 	real.register(cmd.Flags())
 	log.Register(cmd.Flags(), "warn")
 	return cmd
+}
+
+// secretAt reads where a secret is: file:PATH or env:NAME. The secret itself, which all users of the machine would see in the list of
+// processes, is refused and not repeated.
+func secretAt(flag, value string) (configfile.Secret, error) {
+	switch kind, where, _ := strings.Cut(value, ":"); {
+	case kind == "file" && where != "":
+		return configfile.Secret{File: where}, nil
+	case kind == "env" && where != "":
+		return configfile.Secret{Env: where}, nil
+	}
+	return configfile.Secret{}, fmt.Errorf("--%s is not of the form file:PATH or env:NAME", flag)
 }
 
 // labUp starts the lab and keeps it until ctx ends.

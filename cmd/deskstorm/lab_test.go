@@ -25,6 +25,11 @@ func TestLabRefuses(t *testing.T) {
 		"up --sim --log.format=xml":    "--log.format",
 		"up --sim --ready 9999":        "--ready 9999 is not between",
 		"status --dir /no/such/folder": "no lab runs there",
+
+		"up --sim --notifications file:/no/such/file":           "/no/such/file",
+		"up --sim --notifications env:DESKSTORM_NO_SUCH":        "DESKSTORM_NO_SUCH is not set",
+		"up --debian --notifications env:DESKSTORM_NO_SUCH":     "leave out --debian",
+		"up --sim --notifications amqp://user:secret@host:5672": "not of the form file:PATH or env:NAME",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
@@ -32,6 +37,7 @@ func TestLabRefuses(t *testing.T) {
 			require.NotZero(t, code)
 			require.Empty(t, stdout)
 			require.Contains(t, stderr, says)
+			require.NotContains(t, stderr, "user:secret")
 		})
 	}
 }

@@ -1,8 +1,12 @@
 package control
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/deskstorm/deskstorm/lab/sim"
@@ -64,14 +68,18 @@ const (
 	wholeLDAP = "directory's"
 )
 
-// kill ends desktops, and boots them again, side by side, when that is undone. Those that were there from the start and have no
-// desktop yet end only as far as others see them: by their leases.
-func (a *attempt) kill(servers []sim.Server) (revive func()) {
-	var revivals []func()
+// kill ends desktops, and boots them again, side by side, when that is undone: the error is of those that have not booted within
+// Config.Patience, for which it can be called again, or could not. Desktops that were there from the start and have none yet end only
+// as far as others see them: by their leases.
+func (a *attempt) kill(servers []sim.Server) (revive func() error) {
+	var revivals []func(context.Context) error
 	for _, s := range servers {
 		if s.Console == nil {
 			a.Sim.DHCP.Stopped(s.ID)
-			revivals = append(revivals, func() { a.Sim.DHCP.Started(s.ID) })
+			revivals = append(revivals, func(context.Context) error {
+				a.Sim.DHCP.Started(s.ID)
+				return nil
+			})
 			continue
 		}
 		// One whose desktop has ended meanwhile is as it should be.
@@ -79,13 +87,43 @@ func (a *attempt) kill(servers []sim.Server) (revive func()) {
 			revivals = append(revivals, undo)
 		}
 	}
-	return sync.OnceFunc(func() {
+	return func() error {
+		ctx, cancel := context.WithTimeoutCause(a.control.ctx, a.Patience, fmt.Errorf("after %s", a.Patience))
+		defer cancel()
+		failed := make([]error, len(revivals))
 		var booting sync.WaitGroup
-		for _, revive := range revivals {
-			booting.Go(revive)
+		for i, revive := range revivals {
+			booting.Go(func() { failed[i] = revive(ctx) })
 		}
 		booting.Wait()
-	})
+		var left []func(context.Context) error
+		for i, revive := range revivals {
+			if ctx.Err() != nil && errors.Is(failed[i], context.Cause(ctx)) { // one that could not boot never will
+				left = append(left, revive)
+			}
+		}
+		all := len(revivals)
+		revivals = left
+		return notBooted(all, failed)
+	}
+}
+
+// notBooted says how many of the desktops that were to boot have not, and why; nil: all have.
+func notBooted(all int, failed []error) error {
+	failed = slices.DeleteFunc(failed, func(err error) bool { return err == nil })
+	if len(failed) == 0 {
+		return nil
+	}
+	const shown = 5
+	more := ""
+	if len(failed) > shown {
+		more = fmt.Sprintf(", and %d more", len(failed)-shown)
+	}
+	var why []string
+	for _, err := range failed[:min(shown, len(failed))] {
+		why = append(why, err.Error())
+	}
+	return fmt.Errorf("%d of %d desktops have not booted again: %s%s", len(failed), all, strings.Join(why, "; "), more)
 }
 
 // cut cuts the ports of desktops from the network until it is undone.

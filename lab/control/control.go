@@ -24,6 +24,8 @@
 package control
 
 import (
+	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -45,7 +47,12 @@ type Config struct {
 	Directory *directory.Server         // nil: there is none, and the faults ldap.* are refused
 	Site      func(s sim.Server) string // where the desktop's seat is; nil or "": nowhere
 	Seed      uint64                    // of what faults choose
+	// Patience is how long the undo of a fault waits for desktops to boot: 30 s if 0. They go on then, and the next undo waits on.
+	Patience time.Duration
 }
+
+// defaultPatience is shorter than most clients' is for an answer.
+const defaultPatience = 30 * time.Second
 
 // Control is an http.Handler. Its methods may be called by many goroutines at once.
 type Control struct {
@@ -53,6 +60,8 @@ type Control struct {
 	handler http.Handler
 	rates   *rates
 	types   []kind
+	ctx     context.Context // until Close
+	stop    context.CancelFunc
 
 	mu     sync.Mutex
 	random *mathrand.Rand
@@ -88,9 +97,11 @@ type active struct {
 
 // New makes a Control, which Close ends.
 func New(c Config) *Control {
+	c.Patience = cmp.Or(c.Patience, defaultPatience)
 	control := &Control{
 		config: c, random: mathrand.New(mathrand.NewPCG(c.Seed, 3)), types: kinds(), ids: map[string]bool{}, held: map[string]string{},
 	}
+	control.ctx, control.stop = context.WithCancel(context.Background())
 	control.handler = control.routes()
 	control.rates = watchRates(c.Sim.Requests)
 	return control
@@ -104,6 +115,7 @@ func (c *Control) Close() {
 	c.closed = true
 	faults := slices.Clone(c.faults)
 	c.mu.Unlock()
+	c.stop()
 	c.rates.close()
 	for _, a := range faults {
 		a.ending.Lock()

@@ -37,6 +37,12 @@ type lab struct {
 
 func start(t *testing.T, c sim.Config) *lab {
 	t.Helper()
+	return startPatient(t, c, 0)
+}
+
+// startPatient is start of a lab whose undos wait so long for desktops.
+func startPatient(t *testing.T, c sim.Config, wait time.Duration) *lab {
+	t.Helper()
 	if c.Boot == nil {
 		c.Boot = func(*rand.Rand) time.Duration { return 0 }
 	}
@@ -49,7 +55,8 @@ func start(t *testing.T, c sim.Config) *lab {
 	l.Lab, err = sim.Start(t.Context(), c)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
-	switches := control.New(control.Config{Sim: l.Lab, Directory: l.directory, Seed: 1, Site: func(s sim.Server) string { return s.Metadata["site"] }})
+	switches := control.New(control.Config{Sim: l.Lab, Directory: l.directory, Seed: 1, Patience: wait,
+		Site: func(s sim.Server) string { return s.Metadata["site"] }})
 	server := httptest.NewServer(switches)
 	t.Cleanup(switches.Close)
 	t.Cleanup(server.Close)

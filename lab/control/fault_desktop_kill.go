@@ -8,6 +8,6 @@ func (f *desktopKill) inject(a *attempt) error {
 	if err != nil {
 		return err
 	}
-	a.undoes(a.kill(servers))
+	a.undo(a.kill(servers))
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/deskstorm/deskstorm/lab/sim"
 )
 
-// hostDown ends when the host is up again with its desktops.
+// hostDown ends when the host is up again; with its desktops, where there is no hardware on which they take as long as they do.
 type hostDown struct {
 	Host string `json:"host"`
 }
@@ -17,14 +17,11 @@ func (f *hostDown) inject(a *attempt) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Sim.Nova.SetHostDown(f.Host, true); err != nil {
+	back, err := a.fail(f.Host, servers)
+	if err != nil {
 		return err
 	}
-	// Undone from the last to the first: the host is up before its desktops boot.
-	revive := a.kill(servers)
-	a.undoes(revive)
-	a.undo(func() error { return a.Sim.Nova.SetHostDown(f.Host, false) })
-	a.undoes(a.refuseConsoles(servers))
+	a.undo(back)
 	return nil
 }
 

@@ -1,10 +1,6 @@
 package control
 
-import (
-	"fmt"
-	"sync"
-	"time"
-)
+import "time"
 
 // hostReboot is the fault of Open vSwitch stopped before libvirt, or started after it: the bridge keeps the records of ports whose
 // devices it has never seen again, and the desktops run without network.
@@ -26,19 +22,11 @@ func (f *hostReboot) inject(a *attempt) error {
 	if err := a.cut(servers); err != nil {
 		return err
 	}
-	if err := a.Sim.Nova.SetHostDown(f.Host, true); err != nil {
+	back, err := a.fail(f.Host, servers)
+	if err != nil {
 		return err
 	}
 	// The host is back after the outage, or before if the fault is undone meanwhile.
-	offer, revive := a.refuseConsoles(servers), a.kill(servers)
-	back := sync.OnceValue(func() error {
-		if err := a.Sim.Nova.SetHostDown(f.Host, false); err != nil {
-			return fmt.Errorf("bringing the host %s back: %w", f.Host, err)
-		}
-		offer()
-		revive()
-		return nil
-	})
 	timer := time.AfterFunc(time.Duration(f.Outage), func() { _ = back() }) // the undo says the error
 	a.undo(func() error {
 		timer.Stop()

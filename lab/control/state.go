@@ -18,6 +18,16 @@ type State struct {
 	Requests  []Requests `json:"requests"`  // by service and status
 	Directory *LDAP      `json:"directory"` // null: there is none
 	Faults    []Fault    `json:"faults"`    // those that have not ended
+	// Notifications are OpenStack's; null: the services send none.
+	Notifications *Notifications `json:"notifications"`
+}
+
+// Notifications are how many went where since the lab began.
+type Notifications struct {
+	Sent    uint64 `json:"sent"`
+	Dropped uint64 `json:"dropped"` // there were too many that waited
+	Waiting int    `json:"waiting"`
+	Error   string `json:"error,omitempty"` // why those that wait cannot be sent now
 }
 
 // Host is a hypervisor.
@@ -84,6 +94,13 @@ func (c *Control) state() State {
 	if c.config.Directory != nil {
 		n := c.config.Directory.Counts()
 		s.Directory = &LDAP{n.Connections, n.Binds, n.Searches}
+	}
+	if p := c.config.Sim.Notifications; p != nil {
+		n := p.Counts()
+		s.Notifications = &Notifications{Sent: n.Sent, Dropped: n.Dropped, Waiting: n.Waiting}
+		if err := p.Err(); err != nil {
+			s.Notifications.Error = err.Error()
+		}
 	}
 	for _, f := range c.views() {
 		if f.Ended == nil {

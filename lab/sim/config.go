@@ -93,6 +93,9 @@ type Config struct {
 
 	// Physics lets servers boot and work on hosts that run short, instead of Boot; nil: nothing runs short.
 	Physics *Physics
+	// ResumeGuests starts the servers of a host that was restarted again, with Physics, as Nova does with
+	// resume_guests_state_on_host_boot; else they are SHUTOFF when it is back, as by Nova's default.
+	ResumeGuests bool
 
 	// Desktops runs the servers; nil: Screens of the configuration Screen, which the lab closes with itself.
 	Desktops Desktops

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -178,8 +179,9 @@ func (l *Lab) LoseBuilds(host string, times int) (undo func(), err error) {
 }
 
 // KillDesktop ends a server's SPICE server; Nova goes on to say ACTIVE, and where it was. undo boots the desktop again, on a
-// port of its own, and returns when it listens.
-func (l *Lab) KillDesktop(serverID string) (undo func(), err error) {
+// port of its own, and returns when it listens; on a host that is down it does nothing. The error is that it could not, or did not until
+// the context ended: then it goes on, and a further call waits for it.
+func (l *Lab) KillDesktop(serverID string) (undo func(context.Context) error, err error) {
 	return l.Nova.KillDesktop(serverID)
 }
 

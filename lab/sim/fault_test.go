@@ -164,7 +164,7 @@ func TestKillDesktop(t *testing.T) {
 	require.NoError(t, err)
 	require.Error(t, reach())
 	require.Equal(t, "ACTIVE", await(t, c, id, "ACTIVE").Status, "Nova does not know")
-	undo()
+	require.NoError(t, undo(t.Context()))
 	require.NoError(t, reach())
 	_, err = lab.KillDesktop("nobody")
 	require.Error(t, err)

@@ -147,24 +147,25 @@ type slowScreens interface {
 	SetGuestLatency(serverID string, latency time.Duration) bool
 }
 
-func (s shortage) Killed(serverID string)  { s.desktops.Kill(serverID) }
+func (s shortage) Killed(serverID string)  { s.kill(serverID) }
 func (s shortage) Noticed(serverID string) { s.lab.Nova.SyncPowerState(serverID) }
+
+// kill ends a desktop, also one that nobody has connected to yet, of which others see the lease.
+func (s shortage) kill(serverID string) {
+	s.desktops.Kill(serverID)
+	s.lab.DHCP.Stopped(serverID)
+}
 
 // HostDown leaves Nova with what it knew: nobody reports.
 func (s shortage) HostDown(host string, serverIDs []string) {
-	for _, id := range serverIDs {
-		s.desktops.Kill(id)
-	}
 	_ = s.lab.Nova.SetHostDown(host, true) // the hosts are Nova's
+	for _, id := range serverIDs {
+		s.kill(id)
+	}
 }
 
 // HostUp starts nova-compute, which finds its servers not running.
-func (s shortage) HostUp(host string, serverIDs []string) {
-	_ = s.lab.Nova.SetHostDown(host, false)
-	for _, id := range serverIDs {
-		s.lab.Nova.SyncPowerState(id)
-	}
-}
+func (s shortage) HostUp(host string) { _ = s.lab.Nova.SetHostDown(host, false) }
 
 // Reply slows a screen down, where desktops are screens.
 func (s shortage) Reply(serverID string, latency time.Duration) {

@@ -168,7 +168,7 @@ func (l *Lab) makeServices(base string) (err error) {
 		URL: base + "/compute", Tokens: tokens, Identity: identity,
 		Notifier: unversioned, Versioned: versioned,
 		Placement: l.Placement, Neutron: l.Neutron, Glance: l.Glance, Desktops: leasing{desktops, l.DHCP},
-		Hosts: hosts, Flavors: c.Flavors, Quota: c.Quota, Boot: c.Boot, Seed: c.Seed, BootsPerHost: c.BootsPerHost,
+		Hosts: hosts, Flavors: c.Flavors, Quota: c.Quota, Boot: c.Boot, Seed: c.Seed, BootsPerHost: c.BootsPerHost, ResumeGuests: c.ResumeGuests,
 		SpiceDirect: c.SpiceDirect, MetadataFilter: c.MetadataFilter, Now: c.Now,
 	}
 	if c.Physics != nil {

@@ -8,7 +8,7 @@ import (
 // openNotifications makes the publisher, if there is a broker to publish to.
 func (l *Lab) openNotifications() (err error) {
 	if l.config.NotificationURL != "" {
-		l.Notifications, err = notify.New(l.config.NotificationURL)
+		l.Notifications, err = notify.New(l.config.NotificationURL, l.config.Now)
 	}
 	return err
 }

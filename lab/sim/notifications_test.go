@@ -15,7 +15,8 @@ import (
 // TestNotifications: what the services do is on the message bus, as in a real cloud.
 func TestNotifications(t *testing.T) {
 	bus := rabbitmqtest.StartT(t)
-	lab := startLab(t, sim.Config{NotificationURL: bus.URL})
+	now := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
+	lab := startLab(t, sim.Config{NotificationURL: bus.URL, Now: func() time.Time { return now }})
 	token := adminToken(t, lab)
 	require.Equal(t, 201, do(t, "POST", lab.AuthURL+"/projects", token, `{"project":{"name":"new"}}`).status)
 	require.Equal(t, 201, do(t, "POST", base(lab)+"/image/v2/images", token, `{"name":"new"}`).status)
@@ -36,6 +37,7 @@ func TestNotifications(t *testing.T) {
 		require.NoError(t, json.Unmarshal(d.Body, &outer))
 		require.NoError(t, json.Unmarshal([]byte(outer["oslo.message"].(string)), &inner))
 		seen = append(seen, d.Exchange+" "+inner["publisher_id"].(string)+" "+inner["event_type"].(string))
+		require.Equal(t, "2031-02-03 04:05:06.000000", inner["timestamp"])
 		if d.Exchange == "neutron" {
 			require.Equal(t, "admin", inner["_context_user_name"])
 		}

@@ -80,7 +80,7 @@ func TestConsoleAgain(t *testing.T) {
 			restart, err := c.Sim.KillDesktop(s.Desktop.ID)
 			require.NoError(t, err)
 			require.Error(t, reach(s.Console))
-			restart()
+			require.NoError(t, restart(t.Context()))
 			c.Sim.ExpireTokens() // of the cloud; nobody notices
 			at, err := d.Console(t.Context(), s)
 			require.NoError(t, err)

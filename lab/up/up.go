@@ -17,6 +17,7 @@ import (
 
 	"github.com/deskstorm/deskstorm/broker/config"
 	"github.com/deskstorm/deskstorm/broker/service"
+	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/lab/folder"
 	"github.com/deskstorm/deskstorm/lab/qemu"
 	"github.com/deskstorm/deskstorm/lab/sim"
@@ -37,6 +38,10 @@ type Options struct {
 	// Speed lets the simulated hosts run short of memory, CPU and disk, so much faster than real ones, see package lab/sim/physics; 0: they
 	// never do.
 	Speed float64
+
+	// NotificationURL is where the URL of the RabbitMQ is that OpenStack's services send their notifications to, as of
+	// sim.Config.NotificationURL: it has a password. The zero Secret: they send none.
+	NotificationURL configfile.Secret
 
 	// ScreenCommand runs this program so that it calls farm.Serve; then simulated desktops are in further processes where this one
 	// may not hold descriptors enough. Nil: they are all here.
@@ -137,6 +142,7 @@ func (c *Cloud) startSim(ctx context.Context, o Options) error {
 	sc := sim.Config{
 		Users: sim.DirectoryUsers(c.Directory), Seed: o.Seed, Screen: o.Screen, Servers: seeds(o.Desktops),
 		Hosts: make([]sim.Host, o.hosts()), Physics: physics,
+		ResumeGuests: true, // as nova.conf of the lab of real services has it
 		// The old path asked a patched Nova.
 		MetadataFilter: true,
 	}
@@ -148,6 +154,11 @@ func (c *Cloud) startSim(ctx context.Context, o Options) error {
 		sc.Desktops = sim.NewGuests(qemu.Config{Accelerator: accelerator})
 	}
 	var err error
+	if o.NotificationURL.Given() {
+		if sc.NotificationURL, err = o.NotificationURL.Read(); err != nil {
+			return fmt.Errorf("the URL for notifications: %w", err)
+		}
+	}
 	if !o.QEMU && len(o.ScreenCommand) > 0 {
 		if sc.Desktops, err = c.split(o); err != nil {
 			return err

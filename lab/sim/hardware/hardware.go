@@ -20,7 +20,7 @@ type Cloud interface {
 	Noticed(serverID string)
 	// HostDown: a host died, and these servers' QEMU with it. HostUp: it is up again, without them.
 	HostDown(host string, serverIDs []string)
-	HostUp(host string, serverIDs []string)
+	HostUp(host string)
 	// Reply: a server's desktop takes this long from a key to the picture from now on.
 	Reply(serverID string, latency time.Duration)
 }
@@ -55,7 +55,7 @@ type Hardware struct {
 	servers map[string]*server
 	news    []func()            // for the cloud
 	later   []appointment       // earliest first
-	down    map[string][]string // servers by host that died
+	waiting map[string][]string // servers by the host that died, whose boots somebody waits for
 	dirty   bool                // reply times may have changed
 	told    time.Time
 }
@@ -77,7 +77,7 @@ func Start(c Config) (*Hardware, error) {
 	}
 	h := &Hardware{
 		config: c, began: time.Now(), wake: make(chan struct{}, 1), done: make(chan struct{}),
-		servers: map[string]*server{}, down: map[string][]string{},
+		servers: map[string]*server{}, waiting: map[string][]string{},
 	}
 	var err error
 	if h.model, err = physics.New(physics.Config{Seed: c.Seed, Observer: observer{h}}); err != nil {
@@ -105,7 +105,7 @@ var (
 	errEnded  = errors.New("it was ended while it booted")
 )
 
-// Do does something to the model now, such as Unmerge, Crash, or taking a host's state. It must not keep the model.
+// Do does something to the model now, such as Unmerge, or taking a host's state. It must not keep the model.
 func (h *Hardware) Do(do func(*physics.Model) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -117,7 +117,8 @@ func (h *Hardware) Do(do func(*physics.Model) error) error {
 }
 
 // Boot boots a server's desktop on a host and returns when it has booted, or was killed before: the cloud is told of that. On a host
-// that is down it waits until the host is up, and fails then, as a boot does that the host's end has interrupted. A boot that the context ends is undone.
+// that is down it waits until the host is up; a boot that the host's end has interrupted is begun again then. A boot that the context
+// ends is undone.
 func (h *Hardware) Boot(ctx context.Context, serverID, host string, kind physics.Desktop) error {
 	booted := make(chan error, 1)
 	err := h.Do(func(m *physics.Model) error {
@@ -126,7 +127,7 @@ func (h *Hardware) Boot(ctx context.Context, serverID, host string, kind physics
 		}
 		h.servers[serverID].booting = booted
 		if s, err := m.Host(host); err != nil || !s.Alive {
-			h.down[host] = append(h.down[host], serverID)
+			h.waiting[host] = append(h.waiting[host], serverID)
 			return err
 		}
 		return m.Boot(serverID)
@@ -198,22 +199,58 @@ func (h *Hardware) Runs(serverID string) (runs bool) {
 	return runs
 }
 
-// Restart brings a host that died up again.
+// Crash ends a host, as a power failure does, and returns when the cloud knows. One that is down already is fine.
+func (h *Hardware) Crash(host string) error {
+	if err := h.Do(func(m *physics.Model) error { return m.Crash(host) }); err != nil {
+		return err
+	}
+	return h.inTurn(func() {})
+}
+
+// Restart brings a host that died up again, and returns when the cloud knows. One that is up already is fine.
 func (h *Hardware) Restart(host string) error {
-	return h.Do(func(m *physics.Model) error {
-		if err := m.Restart(host); err != nil {
-			return err
+	var failed error
+	if err := h.inTurn(func() {
+		if failed = h.Do(func(m *physics.Model) error { return h.restart(m, host) }); failed == nil {
+			h.config.Cloud.HostUp(host)
 		}
-		ended := h.down[host]
-		delete(h.down, host)
-		for _, id := range ended {
-			if s := h.servers[id]; s != nil {
-				s.finish(fmt.Errorf("host %s was restarted while it should boot", host))
-			}
+	}); err != nil {
+		return fmt.Errorf("restarting host %s: %w", host, err)
+	}
+	return failed
+}
+
+// restart is called with the lock held.
+func (h *Hardware) restart(m *physics.Model, host string) error {
+	if err := m.Restart(host); err != nil {
+		return err
+	}
+	waiting := h.waiting[host]
+	delete(h.waiting, host)
+	for _, id := range waiting {
+		if s := h.servers[id]; s != nil && s.booting != nil {
+			_ = m.Boot(id) // refused if it has been put elsewhere since, where it boots
 		}
-		h.news = append(h.news, func() { h.config.Cloud.HostUp(host, ended) })
-		return nil
+	}
+	return nil
+}
+
+// inTurn does something after all that the cloud is to be told now, and returns when it is done. Not for the cloud's own methods.
+func (h *Hardware) inTurn(do func()) error {
+	done := make(chan struct{})
+	h.mu.Lock()
+	h.news = append(h.news, func() {
+		defer close(done)
+		do()
 	})
+	h.poke()
+	h.mu.Unlock()
+	select {
+	case <-done:
+		return nil
+	case <-h.ctx.Done():
+		return errClosed
+	}
 }
 
 func (s *server) finish(err error) {

@@ -32,7 +32,7 @@ func (c *cloud) tell(what string) {
 func (c *cloud) Killed(id string)                   { c.tell("killed " + id) }
 func (c *cloud) Noticed(id string)                  { c.tell("noticed " + id) }
 func (c *cloud) HostDown(host string, ids []string) { c.tell(fmt.Sprint("down ", host, ids)) }
-func (c *cloud) HostUp(host string, ids []string)   { c.tell(fmt.Sprint("up ", host, ids)) }
+func (c *cloud) HostUp(host string)                 { c.tell("up " + host) }
 func (c *cloud) Reply(id string, d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,9 +103,9 @@ func TestAHostThatDies(t *testing.T) {
 	h, cloud := start(t, c.Host, nil, 1000)
 	require.NoError(t, h.Resume("runs", "host", c.Pooled))
 	require.True(t, h.Runs("runs"))
-	require.NoError(t, h.Do(func(m *physics.Model) error { return m.Crash("host") }))
-	require.Eventually(t, func() bool { return len(cloud.all()) == 1 }, patience, time.Millisecond)
-	require.Equal(t, "down host[runs]", cloud.all()[0])
+	require.NoError(t, h.Crash("host"))
+	require.Equal(t, []string{"down host[runs]"}, cloud.all(), "the cloud knows")
+	require.NoError(t, h.Crash("host"))
 	late := make(chan error)
 	go func() { late <- h.Boot(t.Context(), "late", "host", c.Pooled) }()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -117,12 +117,24 @@ func TestAHostThatDies(t *testing.T) {
 		return err == nil
 	}, patience, time.Millisecond)
 	require.NoError(t, h.Restart("host"))
-	require.ErrorContains(t, <-late, "restarted")
-	require.Eventually(t, func() bool { return len(cloud.all()) == 2 }, patience, time.Millisecond)
-	for _, id := range []string{"runs", "late"} {
-		require.Contains(t, cloud.all()[1], id)
-	}
-	require.NoError(t, h.Boot(t.Context(), "late", "host", c.Pooled))
+	require.NoError(t, h.Restart("host"))
+	require.Equal(t, []string{"down host[runs]", "up host", "up host"}, cloud.all())
+	require.NoError(t, <-late)
+	require.True(t, h.Runs("late"))
+	require.False(t, h.Runs("runs"), "that is for the cloud to start")
+
+	// One that boots while the host dies is booted again.
+	again := make(chan error)
+	go func() { again <- h.Boot(t.Context(), "again", "host", c.Pooled) }()
+	require.Eventually(t, func() bool {
+		var d physics.DesktopState
+		_ = h.Do(func(m *physics.Model) (err error) { d, err = m.Desktop("again"); return err })
+		return d.State == physics.Booting
+	}, patience, time.Millisecond)
+	require.NoError(t, h.Crash("host"))
+	require.NoError(t, h.Restart("host"))
+	require.NoError(t, <-again)
+	require.True(t, h.Runs("again"))
 }
 
 func TestMove(t *testing.T) {
@@ -176,7 +188,10 @@ func TestWhatEndsABoot(t *testing.T) {
 
 	require.ErrorIs(t, h.Boot(t.Context(), "server", "nowhere", c.Pooled), physics.ErrNoHost)
 	require.ErrorIs(t, h.Resume("server", "nowhere", c.Pooled), physics.ErrNoHost)
-	require.ErrorIs(t, h.Restart("nowhere"), physics.ErrNoHost)
+	require.ErrorContains(t, h.Restart("host"), "being closed")
+	require.ErrorIs(t, h.Crash("nowhere"), physics.ErrNoHost)
+	open, _ := start(t, c.Host, nil, 1)
+	require.ErrorIs(t, open.Restart("nowhere"), physics.ErrNoHost)
 	_, err := hardware.Start(hardware.Config{})
 	require.ErrorContains(t, err, "speed")
 	_, err = hardware.Start(hardware.Config{Speed: 1, Hosts: map[string]physics.Host{"host": {}}})

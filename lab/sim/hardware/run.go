@@ -106,6 +106,10 @@ func (o observer) Killed(id, _ string) {
 }
 
 func (o observer) HostDown(host string, ids []string) {
-	o.down[host] = append(o.down[host], ids...)
+	for _, id := range ids {
+		if s := o.servers[id]; s != nil && s.booting != nil {
+			o.waiting[host] = append(o.waiting[host], id)
+		}
+	}
 	o.news = append(o.news, func() { o.config.Cloud.HostDown(host, ids) })
 }

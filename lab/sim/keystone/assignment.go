@@ -160,12 +160,12 @@ func (k *Keystone) listAssignments(w http.ResponseWriter, r *http.Request) {
 	if k.admin(w, r, "identity:list_role_assignments") == nil {
 		return
 	}
-	q := r.URL.Query()
+	q := service.Query{Values: r.URL.Query()}
 	list := []any{}
 	k.mu.RLock()
 	for _, at := range k.grants() {
 		u := k.users[at.user]
-		if q.Has("user.id") && q.Get("user.id") != at.user ||
+		if !q.Allows("user.id", at.user) ||
 			q.Has("scope.project.id") && at.on != (target{onProject, q.Get("scope.project.id")}) ||
 			q.Has("scope.domain.id") && at.on != (target{onDomain, q.Get("scope.domain.id")}) ||
 			q.Has("scope.system") && at.on != wholeSystem {
@@ -176,7 +176,7 @@ func (k *Keystone) listAssignments(w http.ResponseWriter, r *http.Request) {
 			names = withImplied(names)
 		}
 		for _, name := range names {
-			if o := k.roleByName(name); o != nil && (!q.Has("role.id") || q.Get("role.id") == o.id) {
+			if o := k.roleByName(name); o != nil && q.Allows("role.id", o.id) {
 				list = append(list, k.assignmentView(u, at.on, o, q.Has("include_names")))
 			}
 		}

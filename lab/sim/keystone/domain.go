@@ -67,9 +67,9 @@ func (k *Keystone) listDomains(w http.ResponseWriter, r *http.Request) {
 	if k.admin(w, r, "identity:list_domains") == nil {
 		return
 	}
-	q := r.URL.Query()
+	q := service.Query{Values: r.URL.Query()}
 	k.writeDomains(w, "/domains", func(d *domain) bool {
-		return (!q.Has("name") || q.Get("name") == d.name) && (!q.Has("enabled") || wantsTrue(q.Get("enabled")) == d.enabled)
+		return q.Allows("name", d.name) && allowsEnabled(q, d.enabled)
 	})
 }
 
@@ -80,6 +80,11 @@ func wantsTrue(s string) bool {
 		return false
 	}
 	return true
+}
+
+// allowsEnabled tells whether what is enabled, or not, is asked for.
+func allowsEnabled(q service.Query, enabled bool) bool {
+	return !q.Has("enabled") || wantsTrue(q.Get("enabled")) == enabled
 }
 
 func (k *Keystone) listOwnDomains(w http.ResponseWriter, r *http.Request) {

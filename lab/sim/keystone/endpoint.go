@@ -30,11 +30,11 @@ func (k *Keystone) listEndpoints(w http.ResponseWriter, r *http.Request) {
 	if k.admin(w, r, "identity:list_endpoints") == nil {
 		return
 	}
-	q := r.URL.Query()
+	q := service.Query{Values: r.URL.Query()}
 	list := []*endpoint{}
 	k.mu.RLock()
 	for _, e := range k.endpoints {
-		if (!q.Has("service_id") || q.Get("service_id") == e.Service) && (!q.Has("interface") || q.Get("interface") == e.Interface) &&
+		if q.Allows("service_id", e.Service) && q.Allows("interface", e.Interface) &&
 			(!q.Has("region_id") || e.RegionID != nil && q.Get("region_id") == *e.RegionID) {
 			list = append(list, e)
 		}

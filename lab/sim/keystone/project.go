@@ -103,10 +103,10 @@ func (k *Keystone) listProjects(w http.ResponseWriter, r *http.Request) {
 	if k.admin(w, r, "identity:list_projects") == nil {
 		return
 	}
-	q := r.URL.Query()
+	q := service.Query{Values: r.URL.Query()}
 	k.writeProjects(w, "/projects", func(p *project) bool {
-		return (!q.Has("name") || q.Get("name") == p.Name) && (!q.Has("domain_id") || q.Get("domain_id") == p.DomainID) &&
-			(!q.Has("enabled") || wantsTrue(q.Get("enabled")) == p.Enabled) && (!q.Has("parent_id") || q.Get("parent_id") == p.ParentID)
+		return q.Allows("name", p.Name) && q.Allows("domain_id", p.DomainID) && q.Allows("parent_id", p.ParentID) &&
+			allowsEnabled(q, p.Enabled)
 	})
 }
 

@@ -43,11 +43,11 @@ func (k *Keystone) listRoles(w http.ResponseWriter, r *http.Request) {
 	if k.admin(w, r, "identity:list_roles") == nil {
 		return
 	}
-	q := r.URL.Query()
+	q := service.Query{Values: r.URL.Query()}
 	k.mu.RLock()
 	var names []string
 	for _, o := range k.roles {
-		if !q.Has("name") || q.Get("name") == o.name {
+		if q.Allows("name", o.name) {
 			names = append(names, o.name)
 		}
 	}

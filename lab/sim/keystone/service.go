@@ -29,11 +29,11 @@ func (k *Keystone) listServices(w http.ResponseWriter, r *http.Request) {
 	if k.admin(w, r, "identity:list_services") == nil {
 		return
 	}
-	q := r.URL.Query()
+	q := service.Query{Values: r.URL.Query()}
 	list := []any{}
 	k.mu.RLock()
 	for _, s := range k.services {
-		if (!q.Has("type") || q.Get("type") == s.kind) && (!q.Has("name") || q.Get("name") == s.name) {
+		if q.Allows("type", s.kind) && q.Allows("name", s.name) {
 			list = append(list, k.serviceView(s))
 		}
 	}

@@ -108,12 +108,11 @@ func (k *Keystone) listUsers(w http.ResponseWriter, r *http.Request) {
 	if k.admin(w, r, "identity:list_users") == nil {
 		return
 	}
-	q := r.URL.Query()
+	q := service.Query{Values: r.URL.Query()}
 	k.mu.RLock()
 	var found []*user
 	for _, u := range k.users {
-		if (!q.Has("name") || q.Get("name") == u.name) && (!q.Has("domain_id") || q.Get("domain_id") == u.domain) &&
-			(!q.Has("enabled") || wantsTrue(q.Get("enabled")) == u.enabled) {
+		if q.Allows("name", u.name) && q.Allows("domain_id", u.domain) && allowsEnabled(q, u.enabled) {
 			found = append(found, u)
 		}
 	}

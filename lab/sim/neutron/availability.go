@@ -1,6 +1,10 @@
 package neutron
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/deskstorm/deskstorm/lab/sim/service"
+)
 
 func (n *Neutron) availability(o *network) map[string]any {
 	subnets := []any{}
@@ -20,12 +24,12 @@ func (n *Neutron) availability(o *network) map[string]any {
 
 // listAvailabilities shows others than administrators none, as by Neutron's policy.
 func (n *Neutron) listAvailabilities(c *call) {
-	q := c.URL.Query()
+	q := service.Query{Values: c.URL.Query()}
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	all := []any{}
 	for _, o := range n.networks.order {
-		if c.caller.Admin() && (!q.Has("network_id") || q.Get("network_id") == o.ID) && (!q.Has("network_name") || q.Get("network_name") == o.Name) {
+		if c.caller.Admin() && q.Allows("network_id", o.ID) && q.Allows("network_name", o.Name) {
 			all = append(all, n.availability(o))
 		}
 	}

@@ -48,6 +48,7 @@ type Counts struct {
 // Publisher sends notifications to one broker. Its methods may be called by many goroutines at once.
 type Publisher struct {
 	url    string
+	now    func() time.Time
 	queue  chan message
 	closed chan struct{} // no more will be queued
 	done   chan struct{} // all is sent or dropped
@@ -65,14 +66,15 @@ type message struct {
 	body          []byte
 }
 
-// New makes a Publisher for a broker, "amqp://user:password@host:port/vhost". The broker may be away: it is tried again and again.
-func New(url string) (*Publisher, error) {
+// New makes a Publisher for a broker, "amqp://user:password@host:port/vhost". The broker may be away: it is tried again and again. now is
+// the services' clock, by which notifications are dated.
+func New(url string, now func() time.Time) (*Publisher, error) {
 	if _, err := amqp.ParseURI(url); err != nil {
 		return nil, ErrURL
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Publisher{
-		url: url, queue: make(chan message, queueLength), closed: make(chan struct{}), done: make(chan struct{}), stop: stop,
+		url: url, now: now, queue: make(chan message, queueLength), closed: make(chan struct{}), done: make(chan struct{}), stop: stop,
 	}
 	p.close = sync.OnceFunc(p.shutDown)
 	go p.run(ctx)
@@ -189,7 +191,7 @@ type notifier struct {
 }
 
 func (n notifier) Notify(publisher, priority, event string, payload any) {
-	body, err := envelope(publisher, priority, event, payload, time.Now())
+	body, err := envelope(publisher, priority, event, payload, n.publisher.now())
 	if err != nil { // a payload of ours that JSON cannot hold
 		n.publisher.dropped.Add(1)
 		return

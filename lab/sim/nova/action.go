@@ -93,7 +93,7 @@ func (n *Nova) startServer(c *call) {
 		return
 	}
 	n.change(c, s, "start", poweringOn, "compute_start_instance", n.around("power_on", func(ctx context.Context, s *server) error {
-		if err := n.run(ctx, s); err != nil {
+		if err := n.run(ctx, s, s.host); err != nil {
 			return reverted{err}
 		}
 		return nil
@@ -148,30 +148,32 @@ func (n *Nova) rebootServer(c *call, arguments rawJSON) {
 	}
 }
 
-// steps takes a server through tasks.
-func (n *Nova) steps(s *server, tasks ...string) {
+// steps takes a server through tasks, unless what is done to it has been given up.
+func (n *Nova) steps(ctx context.Context, s *server, tasks ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, task := range tasks {
-		n.enter(s, s.state, task)
+		if ctx.Err() == nil {
+			n.enter(s, s.state, task)
+		}
 	}
 }
 
 // restartGuest leaves the desktop alone: what is behind the SPICE server is not simulated here.
 func (n *Nova) restartGuest(ctx context.Context, s *server) error {
-	n.steps(s, rebootPending, rebootStarted)
-	if err := n.boot(ctx, s); err != nil {
+	n.steps(ctx, s, rebootPending, rebootStarted)
+	if err := n.boot(ctx, s, s.host); err != nil {
 		return err
 	}
-	n.steps(s, "")
+	n.steps(ctx, s, "")
 	return nil
 }
 
 // rerun ends a server's desktop and boots a new one.
 func (n *Nova) rerun(ctx context.Context, s *server) error {
-	n.steps(s, hardRebootPending, hardRebootStarted)
+	n.steps(ctx, s, hardRebootPending, hardRebootStarted)
 	n.endDesktop(s)
-	return n.run(ctx, s)
+	return n.run(ctx, s, s.host)
 }
 
 func (n *Nova) endDesktop(s *server) {

@@ -45,15 +45,6 @@ func (c *call) answerAggregate(a *aggregate) {
 	c.answer(http.StatusOK, map[string]any{"aggregate": a.view(c)})
 }
 
-// adminOnly answers 403 to others.
-func (c *call) adminOnly(policy string) bool {
-	if !c.caller.Admin() {
-		c.forbidden(policy)
-		return false
-	}
-	return true
-}
-
 // aggregate is the one of the path, else nil and answered. It is called with the lock held.
 func (n *Nova) aggregate(c *call) *aggregate {
 	id, err := strconv.Atoi(c.PathValue("id"))

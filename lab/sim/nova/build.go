@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/deskstorm/deskstorm/lab/sim/neutron"
@@ -20,23 +21,22 @@ func (n *Nova) begin(s *server, do job) (finished <-chan struct{}) {
 		close(done)
 		return done
 	}
-	ctx, cancel := context.WithCancel(n.ctx)
-	s.cancel = cancel
+	ctx, cancel := context.WithCancelCause(n.ctx)
+	w := &work{cancel}
+	s.doing = append(s.doing, w)
 	n.work.Go(func() {
 		defer close(done)
-		defer cancel()
+		defer cancel(nil)
 		s.working.Lock()
 		defer s.working.Unlock()
 		err := ctx.Err()
 		if err == nil {
 			err = do(ctx, s)
 		}
-		if errors.Is(err, errLost) {
-			return
-		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		if err != nil && ctx.Err() == nil {
+		s.doing = slices.DeleteFunc(s.doing, func(o *work) bool { return o == w })
+		if err != nil && !errors.Is(err, errLost) && ctx.Err() == nil {
 			s.fault = n.faultOf(err)
 			state := failed
 			if errors.As(err, new(reverted)) {
@@ -59,9 +59,11 @@ func (n *Nova) onHost(h *host, a *instanceAction, event string, do job) job {
 		}
 		end := n.startEvent(a, event, h.Name)
 		err := do(ctx, s)
-		if ctx.Err() != nil {
+		switch {
+		case errors.Is(context.Cause(ctx), errInterrupted): // nobody is left to say that it has ended
+		case ctx.Err() != nil:
 			end(nil) // what a deletion interrupts is no failure
-		} else {
+		default:
 			end(err)
 		}
 		return err
@@ -85,6 +87,7 @@ func (n *Nova) build(a *instanceAction) job {
 				break
 			}
 			n.mu.Lock()
+			s.sentTo = h
 			lost := n.loses(h)
 			n.mu.Unlock()
 			if lost {
@@ -133,23 +136,18 @@ func (n *Nova) giveUp(s *server, failure error) {
 }
 
 func (n *Nova) buildOn(ctx context.Context, s *server, h *host) error {
-	step := func(task string) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.enter(s, building, task)
-	}
 	n.mu.Lock()
 	n.enter(s, building, "")
 	n.say(s, event{name: "create.start", from: source{"compute", h.Name}, more: map[string]any{"image_name": n.imageName(s)}})
 	n.settle(s, h)
+	s.sentTo = nil
 	n.mu.Unlock()
-	step(networking)
+	n.steps(ctx, s, networking)
 	if err := n.attach(s); err != nil {
 		return err
 	}
-	step(blockDevices)
-	step(spawning)
-	if err := n.run(ctx, s); err != nil {
+	n.steps(ctx, s, blockDevices, spawning)
+	if err := n.run(ctx, s, h); err != nil {
 		return err
 	}
 	n.mu.Lock()
@@ -178,9 +176,30 @@ func (n *Nova) attach(s *server) error {
 	return nil
 }
 
-// run boots a server's desktop: the server takes its place among its host's boots, takes its time, and then runs.
-func (n *Nova) run(ctx context.Context, s *server) error {
-	if boots := s.host.boots; boots != nil {
+// run boots a server's desktop on a host, and says that the server runs there.
+func (n *Nova) run(ctx context.Context, s *server, h *host) error {
+	if err := n.start(ctx, s, h); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.fault = nil
+	if s.host != h {
+		n.settle(s, h)
+	}
+	if s.launched.IsZero() || s.task == rebuildingSpawning {
+		s.launched = n.config.Now()
+	}
+	n.enter(s, active, "")
+	return nil
+}
+
+// start boots a server's desktop: the server takes its place among a host's boots, and takes its time.
+func (n *Nova) start(ctx context.Context, s *server, h *host) error {
+	if boots := h.boots; boots != nil {
 		select {
 		case boots <- struct{}{}:
 			defer func() { <-boots }()
@@ -188,27 +207,24 @@ func (n *Nova) run(ctx context.Context, s *server) error {
 			return ctx.Err()
 		}
 	}
-	if err := n.boot(ctx, s); err != nil {
+	if err := n.boot(ctx, s, h); err != nil {
 		return err
 	}
-	if err := n.reach(ctx, s.host); err != nil { // it may have gone down meanwhile
+	if err := n.reach(ctx, h); err != nil { // it may have gone down meanwhile
 		return err
 	}
 	console, err := n.config.Desktops.Boot(ctx, s.id)
+	if err == nil {
+		n.mu.Lock()
+		if err = ctx.Err(); err == nil { // or it is being deleted, or its nova-compute has ended
+			s.console = &console
+		}
+		n.mu.Unlock()
+	}
 	if err != nil {
-		return err
+		n.config.Desktops.Shutdown(s.id)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if s.task == deletingTask {
-		return nil // its desktop is shut down next
-	}
-	s.console, s.fault = &console, nil
-	if s.launched.IsZero() || s.task == rebuildingSpawning {
-		s.launched = n.config.Now()
-	}
-	n.enter(s, active, "")
-	return nil
+	return err
 }
 
 func (n *Nova) bootDuration() time.Duration {

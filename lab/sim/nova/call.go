@@ -41,6 +41,15 @@ const malformed = "The server could not comply with the request since it is eith
 
 func (c *call) notFound() { c.fail(http.StatusNotFound, "The resource could not be found.") }
 
+// adminOnly answers 403 to others.
+func (c *call) adminOnly(policy string) bool {
+	if !c.caller.Admin() {
+		c.forbidden(policy)
+		return false
+	}
+	return true
+}
+
 func (c *call) forbidden(policy string) {
 	c.fail(http.StatusForbidden, "Policy doesn't allow os_compute_api:"+policy+" to be performed.")
 }

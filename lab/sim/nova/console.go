@@ -160,8 +160,7 @@ func (n *Nova) wake(ctx context.Context, s *server) (*Console, error) {
 }
 
 func (n *Nova) showConsoleToken(c *call) {
-	if !c.caller.Admin() {
-		c.forbidden("os-console-auth-tokens")
+	if !c.adminOnly("os-console-auth-tokens") {
 		return
 	}
 	n.mu.RLock()

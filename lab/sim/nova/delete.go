@@ -19,9 +19,7 @@ func (n *Nova) deleteServer(c *call) {
 	if s.task == deletingTask && (h == nil || n.up(h)) {
 		return
 	}
-	if s.cancel != nil {
-		s.cancel()
-	}
+	s.abandon(context.Canceled)
 	n.become(s, s.state, deletingTask, fromAPI)
 	switch {
 	case h == nil || !n.up(h):
@@ -63,6 +61,9 @@ func (n *Nova) destroy(s *server, locally bool) {
 	}
 	n.config.Placement.Release(s.id)
 	n.mu.Lock()
+	for _, m := range s.migrations {
+		n.config.Placement.Release(m.uuid) // the room at the host that it was evacuated from
+	}
 	s.console, s.ports = nil, nil
 	s.terminated = n.config.Now()
 	from := s.fromHost()

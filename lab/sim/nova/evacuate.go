@@ -105,6 +105,10 @@ func (n *Nova) evacuate(ctx context.Context, s *server, a *instanceAction, m *mi
 		n.config.Neutron.Move(s.id, to.Name)
 		return n.rebuildOn(ctx, s, a, to)
 	})(ctx, s)
+	if err != nil { // the server is where it was, and has nothing of the other host
+		n.config.Placement.Release(s.id)
+		n.config.Placement.Hand(m.uuid, s.id)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err != nil {

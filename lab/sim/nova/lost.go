@@ -17,7 +17,8 @@ type loss struct {
 
 // LoseBuilds makes servers that are scheduled to a host, or to any if its name is empty, stay in BUILD for ever: the message
 // to the host's nova-compute is lost, while Placement counts the server. So many of them, or if times is 0 all until undo.
-// Those that were lost stay lost. The error is for a host that there is not.
+// Those that were lost stay lost, and are ERROR when the nova-compute is started again (SetHostDown). The error is for a host that
+// there is not.
 func (n *Nova) LoseBuilds(hostName string, times int) (undo func(), err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

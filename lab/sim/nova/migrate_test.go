@@ -1,8 +1,10 @@
 package nova_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,6 +198,60 @@ func TestEvacuation(t *testing.T) {
 	require.Zero(t, used(c, "a"))
 	require.Len(t, migrations(t, c, "/os-migrations?status=completed"), 2)
 	c.do(t, 200, "PUT /os-services/"+serviceID(t, c, "a"), `{"forced_down":false}`)
+}
+
+// TestEvacuationThatFails: the server is broken where it was, with its room there, and the other host's is given back.
+func TestEvacuationThatFails(t *testing.T) {
+	c := newCloud(t, nova.Config{})
+	id := c.create(t, `,"host":"a"`)
+	c.await(t, id, "ACTIVE")
+	require.NoError(t, c.SetHostDown("a", true))
+	c.clock.add(61 * time.Second)
+	c.desktops.fail(errors.New("no disk"))
+	c.do(t, 200, "POST /servers/"+id+"/action", `{"evacuate":{"host":"b"}}`)
+	s := c.await(t, id, "ERROR")
+	require.Contains(t, s.Fault, "no disk")
+	require.Equal(t, "a", s.Host)
+	require.Eventually(t, func() bool { return migrations(t, c, "/os-migrations")[0].Status == "failed" }, patience, time.Millisecond)
+	require.Zero(t, used(c, "b"))
+	require.Equal(t, 1024, used(c, "a"))
+	require.Equal(t, []string{id}, c.placement.Consumers())
+	require.Contains(t, c.do(t, 200, "GET /os-hypervisors/"+hostID("a")+"?with_servers=true", "").body, id)
+
+	// It can be tried again.
+	c.desktops.fail(nil)
+	c.do(t, 200, "POST /servers/"+id+"/action", `{"evacuate":{"host":"b"}}`)
+	require.Equal(t, "b", c.await(t, id, "ACTIVE").Host)
+	require.Eventually(t, func() bool { return used(c, "a")+used(c, "b") == 2048 }, patience, time.Millisecond)
+
+	// Its deletion gives back all that it has, as all of it is the server's in Nova.
+	c.do(t, 204, "DELETE /servers/"+id, "")
+	require.Eventually(t, func() bool { return len(c.placement.Consumers()) == 0 }, patience, time.Millisecond)
+}
+
+// TestDeletedWhileItIsEvacuated: nothing is left on either host.
+func TestDeletedWhileItIsEvacuated(t *testing.T) {
+	hold := make(gate)
+	var slow atomic.Bool
+	c := newCloud(t, nova.Config{Boot: func(r *rand.Rand) time.Duration {
+		if slow.Load() {
+			return hold.boot(r)
+		}
+		return 0
+	}})
+	id := c.create(t, `,"host":"a"`)
+	c.await(t, id, "ACTIVE")
+	require.NoError(t, c.SetHostDown("a", true))
+	c.clock.add(61 * time.Second)
+	slow.Store(true)
+	c.do(t, 200, "POST /servers/"+id+"/action", `{"evacuate":{"host":"b"}}`)
+	require.Eventually(t, func() bool { s, _ := c.Server(id); return s.Task == "rebuild_spawning" }, patience, time.Millisecond)
+	s, _ := c.Server(id)
+	require.Equal(t, "a", s.Host, "until it runs there")
+	c.do(t, 204, "DELETE /servers/"+id, "")
+	close(hold)
+	require.Eventually(t, func() bool { return len(c.placement.Consumers()) == 0 }, patience, time.Millisecond)
+	require.Equal(t, "failed", migrations(t, c, "/os-migrations")[0].Status)
 }
 
 // TestEvacuationWithoutRoom: what no host has room for is broken, as Nova leaves it.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/deskstorm/deskstorm/lab/sim/service"
 )
 
 // The types of migrations.
@@ -59,6 +61,9 @@ func (m *migration) goesOn() bool {
 	return m.kind == liveMigration && slices.Contains(inProgress, m.status)
 }
 
+// evacuates tells whether an evacuation goes on.
+func (m *migration) evacuates() bool { return m.kind == evacuation && m.status == "accepted" }
+
 func (m *migration) view(n *Nova, c *call) map[string]any {
 	v := map[string]any{
 		"id": m.id, "instance_uuid": m.server.id, "source_compute": m.source, "source_node": nil, "dest_compute": textOrNull(m.dest),
@@ -96,7 +101,7 @@ func microOrNull(t time.Time) any {
 
 // listMigrations are in the order of their making until 2.58, then newest first and in pages.
 func (n *Nova) listMigrations(c *call) {
-	q := c.URL.Query()
+	q := service.Query{Values: c.URL.Query()}
 	names := []string{"hidden", "host", "instance_uuid", "source_compute", "status", "migration_type", "limit", "marker", "changes-since"}
 	if c.atLeast(66) {
 		names = append(names, "changes-before")
@@ -113,7 +118,7 @@ func (n *Nova) listMigrations(c *call) {
 		if p, err = c.page(); c.failed(err) {
 			return
 		}
-		if changed, err = changes(q); c.failed(err) {
+		if changed, err = changes(q.Values); c.failed(err) {
 			return
 		}
 	}
@@ -122,11 +127,11 @@ func (n *Nova) listMigrations(c *call) {
 	}
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	is := func(name, value string) bool { return !q.Has(name) || q.Get(name) == value }
 	var found []*migration
 	for _, m := range n.migrations {
-		if is("instance_uuid", m.server.id) && is("status", m.status) && is("migration_type", m.kind) && is("source_compute", m.source) &&
-			(is("host", m.source) || is("host", m.dest)) && (!c.atLeast(80) || is("user_id", m.user) && is("project_id", m.project)) &&
+		if q.Allows("instance_uuid", m.server.id) && q.Allows("status", m.status) && q.Allows("migration_type", m.kind) &&
+			q.Allows("source_compute", m.source) && (q.Allows("host", m.source) || q.Allows("host", m.dest)) &&
+			(!c.atLeast(80) || q.Allows("user_id", m.user) && q.Allows("project_id", m.project)) &&
 			changed.has(maxTime(m.updated, m.created)) {
 			found = append(found, m)
 		}

@@ -75,6 +75,9 @@ type Config struct {
 	Seed uint64
 	// Hardware decides instead of Boot how long boots take, if it is not nil.
 	Hardware Hardware
+	// ResumeGuests starts servers again whose host was restarted, where there is Hardware ([DEFAULT] resume_guests_state_on_host_boot);
+	// else they are stopped, as by default.
+	ResumeGuests bool
 	// ServiceDownTime is after how long without a report a service is down ([DEFAULT] service_down_time): 60 s if 0. Services report six
 	// times as often.
 	ServiceDownTime time.Duration

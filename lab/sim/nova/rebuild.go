@@ -98,7 +98,7 @@ func (n *Nova) rebuildServer(c *call, arguments rawJSON) {
 	c.answer(http.StatusAccepted, map[string]any{"server": v})
 }
 
-// rebuildOn builds a server anew on a host. One that was stopped is stopped again when it runs.
+// rebuildOn builds a server anew on a host, which is its own when that is done. One that was stopped is stopped again when it runs.
 func (n *Nova) rebuildOn(ctx context.Context, s *server, a *instanceAction, h *host) error {
 	say := func(phase string, failure error) {
 		n.mu.Lock()
@@ -107,24 +107,19 @@ func (n *Nova) rebuildOn(ctx context.Context, s *server, a *instanceAction, h *h
 			more: map[string]any{"image_name": n.imageName(s)}})
 	}
 	n.mu.RLock()
-	wasStopped, moves := s.state == stopped, s.host != h
+	wasStopped := s.state == stopped
 	n.mu.RUnlock()
 	say("start", nil)
 	n.endDesktop(s)
-	n.steps(s, rebuildingDevices, rebuildingSpawning)
-	if moves {
-		n.mu.Lock()
-		n.settle(s, h)
-		n.mu.Unlock()
-	}
-	if err := n.run(ctx, s); err != nil {
+	n.steps(ctx, s, rebuildingDevices, rebuildingSpawning)
+	if err := n.run(ctx, s, h); err != nil {
 		if ctx.Err() == nil {
 			say("error", err)
 		}
 		return err
 	}
 	if wasStopped {
-		n.steps(s, poweringOff)
+		n.steps(ctx, s, poweringOff)
 		end := n.startEvent(a, "compute_stop_instance", h.Name)
 		err := n.around("power_off", n.halt)(ctx, s)
 		end(err)

@@ -83,8 +83,19 @@ type server struct {
 	actions     []*instanceAction
 	migrations  []*migration // oldest first
 
-	cancel  context.CancelFunc // of what is being done to it; may be nil
-	working sync.Mutex         // held while it is done; never locked with Nova.mu held
+	sentTo  *host      // whose nova-compute was sent the message to build it, and has not taken it; nil: none
+	doing   []*work    // in the background
+	working sync.Mutex // held while something is done to it; never locked with Nova.mu held
+}
+
+// work is something that is being done to a server, or waits for its turn.
+type work struct{ cancel context.CancelCauseFunc }
+
+// abandon ends all that is being done to a server. It is called with the lock held.
+func (s *server) abandon(why error) {
+	for _, w := range s.doing {
+		w.cancel(why)
+	}
 }
 
 type fault struct {
@@ -107,6 +118,8 @@ var statusOfState = map[string]string{
 }
 
 var rebuildStatuses = map[string]string{rebuilding: "REBUILD", rebuildingDevices: "REBUILD", rebuildingSpawning: "REBUILD"}
+
+var rebuildTasks = []string{rebuilding, rebuildingDevices, rebuildingSpawning}
 
 var statusOfTask = map[string]map[string]string{
 	active: {

@@ -80,8 +80,7 @@ func (h *host) status() string {
 }
 
 func (n *Nova) listServices(c *call) {
-	if !c.caller.Admin() {
-		c.forbidden("os-services:list")
+	if !c.adminOnly("os-services:list") {
 		return
 	}
 	q := c.URL.Query()
@@ -140,8 +139,7 @@ func (n *Nova) actOnService(c *call) {
 	if !c.valid(object([]string{"host", "binary"}, properties...), &asked) {
 		return
 	}
-	if !c.caller.Admin() {
-		c.forbidden("os-services:update")
+	if !c.adminOnly("os-services:update") {
 		return
 	}
 	action := c.PathValue("id")
@@ -208,8 +206,7 @@ func (n *Nova) updateServiceByID(c *call) {
 		c.fail(http.StatusBadRequest, "Invalid uuid "+id)
 		return
 	}
-	if !c.caller.Admin() {
-		c.forbidden("os-services:update")
+	if !c.adminOnly("os-services:update") {
 		return
 	}
 	for _, binary := range controllers {

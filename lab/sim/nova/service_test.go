@@ -3,6 +3,8 @@ package nova_test
 import (
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,7 +133,7 @@ func TestHostDown(t *testing.T) {
 	require.Equal(t, "up", serviceOf(t, c, "a").State)
 }
 
-// TestHostDownInABoot: what is booting on a host does not come up while the host is down, and what was killed there does not either.
+// TestHostDownInABoot: what is booting on a host does not come up when its nova-compute ends, and what was killed there does not either.
 func TestHostDownInABoot(t *testing.T) {
 	booting, boot := make(chan struct{}, 1), make(chan struct{})
 	c := newCloud(t, nova.Config{Boot: func(*rand.Rand) time.Duration {
@@ -145,18 +147,92 @@ func TestHostDownInABoot(t *testing.T) {
 	close(boot)
 	require.Never(t, func() bool { s, _ := c.Server(id); return s.Status != "BUILD" }, 50*time.Millisecond, time.Millisecond)
 	require.NoError(t, c.SetHostDown("a", false))
+	s, _ := c.Server(id)
+	require.Equal(t, "ERROR", s.Status)
+	require.Empty(t, s.Task)
+	require.Empty(t, s.Fault, "nova-compute does not say why")
+	require.Equal(t, "a", s.Host)
+	require.Equal(t, 1024, used(c, "a"), "until it is deleted")
+	require.Never(t, func() bool { s, _ := c.Server(id); return s.Status != "ERROR" }, 50*time.Millisecond, time.Millisecond)
+	require.Zero(t, c.desktops.count())
+	id = c.create(t, `,"host":"a"`)
 	c.await(t, id, "ACTIVE")
 
 	undo, err := c.KillDesktop(id)
 	require.NoError(t, err)
 	require.NoError(t, c.SetHostDown("a", true))
 	booted := c.desktops.count()
-	undo()
+	require.NoError(t, undo(t.Context()))
 	require.Equal(t, booted, c.desktops.count())
-	s, _ := c.Server(id)
+	s, _ = c.Server(id)
 	require.Equal(t, "ACTIVE", s.Status)
 	require.Empty(t, s.Task)
 	require.NoError(t, c.SetHostDown("a", false))
+}
+
+// TestNovaComputeRestarts: what it was building is broken, as _init_instance of nova/compute/manager.py leaves it. What waits in its
+// queue is broken for the moment until it takes the message (_error_out_instances_whose_build_was_interrupted), and then built; what was
+// lost stays broken. What it was doing else goes on.
+func TestNovaComputeRestarts(t *testing.T) {
+	hold := make(gate)
+	var slow atomic.Bool
+	heard := &listener{}
+	c := newCloud(t, nova.Config{Notifier: heard, Boot: func(r *rand.Rand) time.Duration {
+		if slow.Load() {
+			return hold.boot(r)
+		}
+		return 0
+	}})
+	rebuilt, rebooted := c.create(t, `,"host":"a"`), c.create(t, `,"host":"a"`)
+	c.await(t, rebuilt, "ACTIVE")
+	c.await(t, rebooted, "ACTIVE")
+	undo, err := c.LoseBuilds("a", 1)
+	require.NoError(t, err)
+	defer undo()
+	lost := c.create(t, `,"host":"a"`)
+	require.Eventually(t, func() bool { return used(c, "a") == 3072 }, patience, time.Millisecond)
+	slow.Store(true)
+	task := func(id string) string { s, _ := c.Server(id); return s.Task }
+	c.act(t, rebuilt, `{"rebuild":{"imageRef":"`+image+`"}}`)
+	require.Eventually(t, func() bool { return task(rebuilt) == "rebuild_spawning" }, patience, time.Millisecond)
+	c.act(t, rebooted, `{"reboot":{"type":"HARD"}}`)
+	require.Eventually(t, func() bool { return task(rebooted) == "reboot_started_hard" }, patience, time.Millisecond)
+
+	require.NoError(t, c.SetHostDown("a", true))
+	waits := c.create(t, `,"host":"a"`)
+	require.Eventually(t, func() bool { return used(c, "a") == 4096 }, patience, time.Millisecond)
+	slow.Store(false)
+	require.NoError(t, c.SetHostDown("a", false))
+	for _, id := range []string{rebuilt, lost} {
+		s, _ := c.Server(id)
+		require.Equal(t, "ERROR", s.Status)
+		require.Empty(t, s.Task)
+		require.Empty(t, s.Fault)
+	}
+	close(hold)
+	c.await(t, rebooted, "ACTIVE")
+	require.Equal(t, "a", c.await(t, waits, "ACTIVE").Host)
+	require.Eventually(t, func() bool {
+		states := statesOf(heard, waits)
+		return len(states) > 0 && states[len(states)-1] == "active"
+	}, patience, time.Millisecond)
+	require.Equal(t, []string{"building", "error", "building", "active"}, slices.Compact(statesOf(heard, waits)))
+	for _, id := range []string{rebuilt, lost} {
+		s, _ := c.Server(id)
+		require.Equal(t, "ERROR", s.Status)
+		c.do(t, 204, "DELETE /servers/"+id, "")
+	}
+	require.Eventually(t, func() bool { return used(c, "a") == 2048 }, patience, time.Millisecond)
+}
+
+// statesOf are those that a server's updates told.
+func statesOf(l *listener, id string) (states []string) {
+	for _, n := range l.all() {
+		if n.event == "compute.instance.update" && n.payload["instance_id"] == id {
+			states = append(states, n.payload["state"].(string))
+		}
+	}
+	return states
 }
 
 func TestHypervisors(t *testing.T) {

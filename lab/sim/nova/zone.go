@@ -57,8 +57,7 @@ func (n *Nova) listZones(c *call) {
 }
 
 func (n *Nova) detailZones(c *call) {
-	if !c.caller.Admin() {
-		c.forbidden("os-availability-zone:detail")
+	if !c.adminOnly("os-availability-zone:detail") {
 		return
 	}
 	n.mu.RLock()
