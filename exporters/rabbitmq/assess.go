@@ -97,7 +97,8 @@ func (b *broker) assess() {
 	lower, upper, cutKnown := b.cut()
 	type key struct{ service, group string }
 	summaries := map[key]*summary{}
-	for _, c := range b.join() {
+	joined, rowsCount, tracesCount := b.join()
+	for _, c := range joined {
 		k := key{c.service, c.group}
 		if summaries[k] == nil {
 			summaries[k] = &summary{timers: map[sockdiag.Timer]int{}}
@@ -122,7 +123,7 @@ func (b *broker) assess() {
 		if s.idleKnown {
 			emit(idle.Value(s.idle.Seconds(), labels...))
 		}
-		if !b.rowsAt.IsZero() {
+		if rowsCount {
 			emit(withoutHeartbeat.Value(float64(s.withoutHeartbeat), labels...))
 			emit(unacknowledged.Value(float64(s.unacknowledged), labels...))
 			emit(unacknowledgedGrowth.Value(s.growing.Seconds(), labels...))
@@ -131,7 +132,7 @@ func (b *broker) assess() {
 			emit(heartbeat.Value(s.heartbeatMin.Seconds(), with("min")...))
 			emit(heartbeat.Value(s.heartbeatMax.Seconds(), with("max")...))
 		}
-		if !b.tracesAt.IsZero() {
+		if tracesCount {
 			emit(halfOpen.Value(float64(s.halfOpen), labels...))
 			for _, t := range timers {
 				emit(sockets.Value(float64(s.timers[t.timer]), with(t.name)...))
