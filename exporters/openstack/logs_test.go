@@ -241,6 +241,8 @@ func TestNotifications(t *testing.T) {
 		v := live(t, e)
 		return v[notifications.Name+" nova-compute,critical"] == 1 && v[malformed.Name+" "] == 1
 	}, patience, 50*time.Millisecond)
+	require.Equal(t, 1.0, live(t, e)[listening.Name+" "])
 	cancel()
 	require.ErrorIs(t, <-ended, context.Canceled)
+	require.Equal(t, 0.0, live(t, e)[listening.Name+" "], "no errors were told is not nobody listens")
 }
