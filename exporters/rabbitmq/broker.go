@@ -167,10 +167,11 @@ func (b *broker) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
+// target is a canary's. Its connection and queue have the broker's name too: two may be nodes of one cluster.
 func (b *broker) target(role string, password string) probe.Target {
 	c := b.canary
 	return probe.Target{
 		Address: c.Address, VHost: c.VHost, User: c.User, Password: password, TLS: b.canaryTLS,
-		Name: fmt.Sprintf("%s%s.%s", ownPrefix, c.Instance, role), Patience: c.Patience, Dial: c.dial,
+		Name: fmt.Sprintf("%s%s.%s.%s", ownPrefix, c.Instance, b.name, role), Patience: c.Patience, Dial: c.dial,
 	}
 }
