@@ -309,6 +309,30 @@ func TestRelay(t *testing.T) {
 	require.Eventually(t, func() bool { return len(leases(t, server)) == 0 }, 5*time.Second, 10*time.Millisecond, "the lease was released")
 }
 
+// TestRelayIsNotAlone: the probe must not take the messages of a real relay or server on its host.
+func TestRelayIsNotAlone(t *testing.T) {
+	lab := dhcptest.New(t, 1)
+	relay := lab.Clients[0]
+	require.NoError(t, relay.AddAddress("lo", "10.99.0.1/24"))
+	target := quick(relay)
+	target.Interface, target.MAC = "", net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	target.Relay = &dhcp.Relay{Address: netip.MustParseAddr("10.99.0.1"), Servers: []netip.Addr{dhcptest.Server(0)}}
+	for local, refused := range map[string]bool{"0.0.0.0:67": true, "10.99.0.1:67": true, "127.0.0.1:67": false} {
+		var conn net.PacketConn
+		require.NoError(t, relay.Do(func() (err error) {
+			conn, err = (&net.ListenConfig{Control: reuse}).ListenPacket(t.Context(), "udp4", local)
+			return err
+		}))
+		_, err := dhcp.Probe(t.Context(), target)
+		require.NoError(t, conn.Close())
+		if refused {
+			require.ErrorContains(t, err, "has port 67 open for 10.99.0.1 already", local)
+		} else {
+			require.NoError(t, err, local)
+		}
+	}
+}
+
 func TestBadTargets(t *testing.T) {
 	for want, target := range map[string]dhcp.Target{
 		"needs an interface":                {},
