@@ -105,6 +105,8 @@ func (b *broker) assess() {
 		}
 		summaries[k].add(c, lower, upper)
 	}
+	// A connection is not called unprotected because a source that would know better does not answer.
+	protectionKnown := (b.sockets == nil || tracesCount) && (b.management == nil || !b.rowsAt.IsZero())
 	var metrics []prometheus.Metric
 	emit := func(m prometheus.Metric) { metrics = append(metrics, m) }
 	if cutKnown {
@@ -115,9 +117,11 @@ func (b *broker) assess() {
 		labels := []string{b.name, k.service, k.group}
 		with := func(more string) []string { return []string{b.name, k.service, k.group, more} }
 		emit(connections.Value(float64(s.connections), labels...))
-		emit(weakestProtection.Value(seconds(s.weakest), labels...))
-		emit(unprotected.Value(float64(s.unprotected), labels...))
-		if cutKnown {
+		if protectionKnown {
+			emit(weakestProtection.Value(seconds(s.weakest), labels...))
+			emit(unprotected.Value(float64(s.unprotected), labels...))
+		}
+		if protectionKnown && cutKnown {
 			emit(lossRisk.Value(bit(risky(s.weakest, lower, upper)), labels...))
 		}
 		if s.idleKnown {

@@ -116,6 +116,7 @@ func TestUnanswered(t *testing.T) {
 	b.assess()
 	said := gather(t, b)
 	require.Contains(t, said, "suspected_half_open_connections")
+	require.Contains(t, said, "message_loss_risk")
 	require.Contains(t, said, "unacknowledged_messages")
 
 	b.sockets.Namespace = "/there-is-none"
@@ -124,6 +125,8 @@ func TestUnanswered(t *testing.T) {
 	said = gather(t, b)
 	require.NotContains(t, said, "suspected_half_open_connections", "nobody knows")
 	require.NotContains(t, said, "sockets{")
+	require.NotContains(t, said, "message_loss_risk", "keepalive may protect them")
+	require.NotContains(t, said, "unprotected_connections")
 	require.Contains(t, said, "unacknowledged_messages")
 
 	now = now.Add(time.Hour)
@@ -174,9 +177,13 @@ func TestAssess(t *testing.T) {
 			if test.row != nil {
 				test.row.remote, test.row.service = remote, "nova-compute"
 				b.looked, b.rowsAt = []row{*test.row}, now
+			} else {
+				b.management = nil
 			}
 			if test.trace != nil {
 				b.traces, b.tracesAt = traces{remote: *test.trace}, now
+			} else {
+				b.sockets = nil
 			}
 			b.assess()
 			s := &serving{t: t, registry: prometheus.NewRegistry()}
