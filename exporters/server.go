@@ -36,6 +36,7 @@ type Options struct {
 const (
 	headerTimeout   = 10 * time.Second
 	requestTimeout  = 30 * time.Second // for a whole request, a thin client's report over a slow line included
+	answerTimeout   = 2 * time.Minute  // for its answer, of which who asks may read nothing
 	shutdownTimeout = 5 * time.Second
 )
 
@@ -61,7 +62,7 @@ func Listen(made []collector.Exporter, o Options) (*Server, error) {
 		return nil, err
 	}
 	s.server = &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout,
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: answerTimeout,
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
 	for _, address := range o.Addresses {

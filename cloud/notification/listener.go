@@ -16,6 +16,8 @@ const (
 	heartbeat   = 10 * time.Second
 	// A listener that falls behind loses the oldest and never fills the broker: a notification of Nova is some 2 kB.
 	queueLength = 100_000
+	// lookEvery is how often exchanges are looked for that were not there: a service declares its own when it starts.
+	lookEvery = 10 * time.Second
 )
 
 // ErrURL is a broker's URL that is none. The URL itself is not told, for it has a password.
@@ -42,6 +44,7 @@ func (l Listener) Check() error {
 
 // Listen calls handle with one notification after the other until the context ends or the connection does; the error says why.
 // bad is called for a message that is no notification. Listening is called once the queue is bound: what is sent from then on comes.
+// It makes no exchange: one that is not there is bound some seconds after its service made it.
 func (l Listener) Listen(ctx context.Context, listening func(), handle func(Notification), bad func(error)) error {
 	if err := l.Check(); err != nil {
 		return err
@@ -56,21 +59,17 @@ func (l Listener) Listen(ctx context.Context, listening func(), handle func(Noti
 	defer connection.Close()
 	stop := context.AfterFunc(ctx, func() { connection.Close() })
 	defer stop()
-	messages, err := l.bind(connection)
+	q, err := l.open(connection)
 	if err != nil {
 		return err
 	}
 	listening()
-	for m := range messages {
-		n, err := Decode(m.Body)
-		if err != nil {
-			bad(err)
-			continue
-		}
-		handle(n)
-	}
+	err = q.read(handle, bad)
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if err != nil {
+		return err
 	}
 	return errors.New("the message broker closed the connection")
 }
@@ -90,56 +89,94 @@ func dial(ctx context.Context) func(network, address string) (net.Conn, error) {
 	}
 }
 
-// bind makes the queue, which is exclusive and therefore ends with the connection.
-func (l Listener) bind(connection *amqp.Connection) (<-chan amqp.Delivery, error) {
-	for _, exchange := range l.Exchanges {
-		if err := ensureExchange(connection, exchange); err != nil {
-			return nil, fmt.Errorf("looking for the exchange %q: %w", exchange, err)
-		}
-	}
+// queue is our own.
+type queue struct {
+	Listener
+	connection *amqp.Connection
+	channel    *amqp.Channel
+	name       string
+	messages   <-chan amqp.Delivery
+}
+
+// open makes the queue, which is exclusive and therefore ends with the connection, and binds it to the exchanges that there are.
+func (l Listener) open(connection *amqp.Connection) (*queue, error) {
 	channel, err := connection.Channel()
 	if err != nil {
 		return nil, fmt.Errorf("opening a channel at the message broker: %w", err)
 	}
-	queue, err := channel.QueueDeclare("", false, true, true, false, amqp.Table{"x-max-length": queueLength, "x-overflow": "drop-head"})
+	made, err := channel.QueueDeclare("", false, true, true, false, amqp.Table{"x-max-length": queueLength, "x-overflow": "drop-head"})
 	if err != nil {
 		return nil, fmt.Errorf("making a queue of our own: %w", err)
 	}
-	for _, exchange := range l.Exchanges {
-		for _, key := range l.Keys {
-			if err := channel.QueueBind(queue.Name, key, exchange, false, nil); err != nil {
-				return nil, fmt.Errorf("binding our queue to %q of the exchange %q: %w", key, exchange, err)
+	q := &queue{Listener: l, connection: connection, channel: channel, name: made.Name}
+	if q.messages, err = channel.Consume(q.name, "", true, true, false, false, nil); err != nil {
+		return nil, fmt.Errorf("reading our queue: %w", err)
+	}
+	return q, q.bind()
+}
+
+// read handles messages until there are no more, and binds the queue anew from time to time.
+func (q *queue) read(handle func(Notification), bad func(error)) error {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case m, ok := <-q.messages:
+			if !ok {
+				return nil
+			}
+			n, err := Decode(m.Body)
+			if err != nil {
+				bad(err)
+				continue
+			}
+			handle(n)
+		case <-look.C:
+			if q.connection.IsClosed() {
+				continue // the messages end, too
+			}
+			if err := q.bind(); err != nil {
+				return err
 			}
 		}
 	}
-	messages, err := channel.Consume(queue.Name, "", true, true, false, false, nil)
-	if err != nil {
-		return nil, fmt.Errorf("reading our queue: %w", err)
-	}
-	return messages, nil
 }
 
-// ensureExchange declares the exchange as oslo.messaging does, if there is none yet: its service may not have started. Each try is
-// on a channel of its own, which an error closes.
-func ensureExchange(connection *amqp.Connection, name string) error {
-	passive, err := connection.Channel()
+// bind binds the queue to the exchanges that there are. Those that are bound already stay so.
+func (q *queue) bind() error {
+	for _, exchange := range q.Exchanges {
+		there, err := q.isThere(exchange)
+		if err != nil {
+			return fmt.Errorf("looking for the exchange %q: %w", exchange, err)
+		}
+		for _, key := range q.Keys {
+			if !there {
+				break
+			}
+			if err := q.channel.QueueBind(q.name, key, exchange, false, nil); err != nil {
+				return fmt.Errorf("binding our queue to %q of the exchange %q: %w", key, exchange, err)
+			}
+		}
+	}
+	return nil
+}
+
+// isThere looks for an exchange, on a channel of its own, which an error closes. It never declares one: a service could not use an
+// exchange that is not as durable as it wants it, and Nova's own messages go through the same.
+func (q *queue) isThere(exchange string) (bool, error) {
+	channel, err := q.connection.Channel()
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := passive.ExchangeDeclarePassive(name, amqp.ExchangeTopic, false, false, false, false, nil); err == nil {
-		return passive.Close()
-	} else if known := new(amqp.Error); !errors.As(err, &known) || known.Code != amqp.NotFound {
-		// It is there with other attributes, or looking is not allowed; binding will tell.
-		return nil
+	err = channel.ExchangeDeclarePassive(exchange, amqp.ExchangeTopic, false, false, false, false, nil)
+	if err == nil {
+		return true, channel.Close()
 	}
-	channel, err := connection.Channel()
-	if err != nil {
-		return err
+	known := new(amqp.Error)
+	if errors.As(err, &known) && known.Code == amqp.NotFound {
+		return false, nil
 	}
-	if err := channel.ExchangeDeclare(name, amqp.ExchangeTopic, false, false, false, false, nil); err != nil {
-		return err
-	}
-	return channel.Close()
+	return true, nil // looking is not allowed, perhaps; binding will tell
 }
 
 // hide leaves out of an error what may show the URL.

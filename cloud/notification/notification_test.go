@@ -84,7 +84,7 @@ func TestListen(t *testing.T) {
 	listening, bad := make(chan bool, 1), make(chan error, 10)
 	heard := make(chan Notification, 10)
 	done := make(chan error)
-	l := Listener{URL: broker.URL, Exchanges: []string{"nova", "odd"}, Keys: []string{"notifications.*"}, Name: "test"}
+	l := Listener{URL: broker.URL, Exchanges: []string{"nova", "odd", "later"}, Keys: []string{"notifications.*"}, Name: "test"}
 
 	connection, err := amqp.Dial(broker.URL)
 	require.NoError(t, err)
@@ -92,6 +92,7 @@ func TestListen(t *testing.T) {
 	channel, err := connection.Channel()
 	require.NoError(t, err)
 	require.NoError(t, channel.ExchangeDeclare("odd", amqp.ExchangeTopic, true, false, false, false, nil), "durable, as oslo does not make it")
+	require.NoError(t, channel.ExchangeDeclare("nova", amqp.ExchangeTopic, false, false, false, false, nil))
 	_, err = channel.QueueDeclare("notifications.info", false, false, false, false, nil) // somebody else's
 	require.NoError(t, err)
 	require.NoError(t, channel.QueueBind("notifications.info", "notifications.info", "odd", false, nil))
@@ -101,7 +102,7 @@ func TestListen(t *testing.T) {
 	}()
 	<-listening
 	send := func(exchange string, body []byte) {
-		require.NoError(t, channel.PublishWithContext(ctx, exchange, "notifications.info", true, false, amqp.Publishing{Body: body}))
+		require.NoError(t, channel.PublishWithContext(ctx, exchange, "notifications.info", false, false, amqp.Publishing{Body: body}))
 	}
 	send("nova", enveloped(created))
 	send("odd", []byte("no notification"))
@@ -112,6 +113,20 @@ func TestListen(t *testing.T) {
 	theirs, err := channel.QueueDeclarePassive("notifications.info", false, false, false, false, nil)
 	require.NoError(t, err)
 	require.Equal(t, 2, theirs.Messages, "what others wait for stays theirs")
+
+	// A service makes its exchange as it wants it, which the listener has not made before it, and is heard.
+	require.NoError(t, channel.ExchangeDeclare("later", amqp.ExchangeTopic, true, false, false, false, nil))
+	if !testing.Short() {
+		require.Eventually(t, func() bool {
+			send("later", enveloped(created))
+			select {
+			case <-heard:
+				return true
+			default:
+				return false
+			}
+		}, 3*lookEvery, 100*time.Millisecond)
+	}
 
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)

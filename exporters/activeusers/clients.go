@@ -303,7 +303,7 @@ func (cs *clients) snapshot(now time.Time) snapshot {
 
 func (d *condition) add(c *client, now time.Time) {
 	d.reported = true
-	if !c.boot.IsZero() && now.Sub(c.boot) < recently {
+	if !c.boot.IsZero() && now.Sub(c.boot).Abs() < recently { // a boot long after now is a wrong clock's
 		d.booted++
 	}
 	if c.temperature != nil && (d.hottest == nil || *c.temperature > *d.hottest) {

@@ -204,7 +204,10 @@ func TestState(t *testing.T) {
 		f.send(t, r) // a duplicate
 	}
 	f.send(t, f.of("tc-2", 1, 0))
-	f.require(t, 2, "agents", "1.2")
+	ahead := f.of("ahead", 1, 0)
+	ahead.State = &report.State{Version: "1.2", Boot: f.now.AddDate(1, 0, 0)} // by a clock that was wrong then
+	f.send(t, ahead)
+	f.require(t, 3, "agents", "1.2")
 	f.require(t, 1, "agents", "unknown")
 	f.require(t, 6, "display_client_errors_total", "N1")
 	f.require(t, 4, "dropped_reports_total", "N1")

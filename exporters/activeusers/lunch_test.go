@@ -117,7 +117,7 @@ func TestAlertKnowsLunchFromAnOutage(t *testing.T) {
 	require.Regexp(t, "^10:", alerts[1][0])
 	require.Len(t, alerts[3], 1)
 	require.Regexp(t, "^12:", alerts[3][0])
-	f.require(t, 4, "gap_weeks", "sales", "N1")
+	f.require(t, 4, "gap_samples", "sales", "N1")
 	_, ok := f.value(t, "gap_zscore", "sales", "N1")
 	require.True(t, ok)
 }

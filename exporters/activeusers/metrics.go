@@ -35,8 +35,8 @@ var (
 	gapScore = collector.Gauge("deskstorm_activeusers_gap_zscore",
 		"How many standard deviations the gap's share of those expected is above the same weekday and minute of earlier weeks.",
 		"site", "department")
-	gapWeeks = collector.Gauge("deskstorm_activeusers_gap_weeks",
-		"Earlier weeks that the gap is compared with; there is no score from fewer than 3.", "site", "department")
+	gapWeeks = collector.Gauge("deskstorm_activeusers_gap_samples",
+		"With how many earlier weeks the gap is compared; there is no score from fewer than 3.", "site", "department")
 
 	reports = collector.Counter("deskstorm_activeusers_reports_total",
 		"Reports by what became of them: accepted, duplicate, late, future, unknown, forged, malformed, full.", "result")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/cloud"
@@ -97,6 +98,7 @@ func TestStorm(t *testing.T) {
 			}
 			if notified {
 				config.NotificationURL = rabbitmqtest.StartT(t).URL
+				declareExchange(t, config.NotificationURL)
 				t.Setenv("TEST_NOTIFICATIONS", config.NotificationURL)
 				c.Notifications = &access.Notifications{URL: configfile.Secret{Env: "TEST_NOTIFICATIONS"}, Exchanges: []string{"nova"}, Topic: "notifications"}
 			}
@@ -148,8 +150,8 @@ func TestStorm(t *testing.T) {
 			undo, err := lab.LoseBuilds("", 0)
 			require.NoError(t, err)
 			gone := build(2)
-			undo()
 			e.becomes(2, notBegun, "create")
+			undo() // not before: Nova answers before it sends the message to build
 			require.EqualValues(t, 2, e.value(lost, "create"))
 			for _, id := range gone {
 				require.NoError(t, nova.DeleteServer(t.Context(), id))
@@ -196,4 +198,15 @@ func keepLeases(t *testing.T, lab *sim.Lab, dir string) {
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-done })
+}
+
+// declareExchange makes Nova's exchange, as its services do when they start.
+func declareExchange(t *testing.T, url string) {
+	t.Helper()
+	connection, err := amqp.Dial(url)
+	require.NoError(t, err)
+	defer connection.Close()
+	channel, err := connection.Channel()
+	require.NoError(t, err)
+	require.NoError(t, channel.ExchangeDeclare("nova", amqp.ExchangeTopic, false, false, false, false, nil))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,8 @@ const (
 	actionsAtOnce = 8
 	// overlap is asked for again, as the clocks of Nova's services differ and its times are whole seconds.
 	overlap = 15 * time.Second
+	// askAgainFor is how long a server is asked for that Nova does not answer for.
+	askAgainFor = 10 * time.Minute
 )
 
 // poller asks Nova what changed. It finds what notifications do not tell: that a build was accepted and nobody began.
@@ -44,6 +47,14 @@ type poller struct {
 	since time.Time // of the last list
 	mu    sync.Mutex
 	seen  map[string]time.Time // by server and action, what it was last read at
+	again map[string]unasked   // by server
+}
+
+// unasked is a server that Nova did not answer for. It is asked for again by itself: if the list began where it was first in it,
+// Nova would be asked for ever more servers while it has trouble.
+type unasked struct {
+	since time.Time // of the list before
+	until time.Time
 }
 
 // poll asks once.
@@ -74,25 +85,60 @@ func (p *poller) poll(ctx context.Context) error {
 	g.SetLimit(actionsAtOnce)
 	var failed troubles
 	for _, s := range changed {
-		g.Go(func() error { failed.add(p.look(ctx, n, s)); return nil })
+		g.Go(func() error {
+			failed.add(p.try(s.ID, func(since time.Time) error { return p.look(ctx, n, s, since) }))
+			return nil
+		})
 	}
-	// Those whose end nobody told, as a notification was lost or they have left the list, and those of no known address.
-	for _, id := range p.account.ToAsk(begun) {
+	// Those whose end nobody told, as a notification was lost or they have left the list, those of no known address, and those that
+	// Nova did not answer for.
+	for _, id := range p.alsoToAsk(begun) {
 		if !listed[id] {
-			g.Go(func() error { failed.add(p.lookAgain(ctx, n, id)); return nil })
+			g.Go(func() error {
+				failed.add(p.try(id, func(since time.Time) error { return p.lookAgain(ctx, n, id, since) }))
+				return nil
+			})
 		}
 	}
 	g.Wait()
 	p.forget(begun)
-	if err := failed.err(len(changed)); err != nil {
-		return err
-	}
 	p.since = begun
-	return nil
+	return failed.err(len(changed))
+}
+
+func (p *poller) alsoToAsk(now time.Time) []string {
+	all := p.account.ToAsk(now)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all = slices.AppendSeq(all, maps.Keys(p.again))
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// try asks for a server, and notes whether it is to be asked for again. Since is when the list was read after which it is news.
+func (p *poller) try(id string, ask func(since time.Time) error) error {
+	p.mu.Lock()
+	u, again := p.again[id]
+	p.mu.Unlock()
+	if !again {
+		u = unasked{p.since, p.now().Add(askAgainFor)}
+	}
+	err := ask(u.since)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err == nil || p.now().After(u.until):
+		delete(p.again, id)
+	case p.again == nil:
+		p.again = map[string]unasked{id: u}
+	default:
+		p.again[id] = u
+	}
+	return err
 }
 
 // lookAgain asks for a server whose boot is under way.
-func (p *poller) lookAgain(ctx context.Context, n nova, id string) error {
+func (p *poller) lookAgain(ctx context.Context, n nova, id string, since time.Time) error {
 	s, err := n.Server(ctx, id)
 	if errors.Is(err, cloud.ErrNotFound) {
 		p.see(boots.Sighting{Server: id, What: boots.IsGone, At: p.now()})
@@ -101,11 +147,11 @@ func (p *poller) lookAgain(ctx context.Context, n nova, id string) error {
 	if err != nil {
 		return err
 	}
-	return p.look(ctx, n, s)
+	return p.look(ctx, n, s, since)
 }
 
 // look makes sightings of what Nova says of a server.
-func (p *poller) look(ctx context.Context, n nova, s cloud.Server) error {
+func (p *poller) look(ctx context.Context, n nova, s cloud.Server, since time.Time) error {
 	base := boots.Sighting{Server: s.ID, Host: s.Host, At: s.Updated}
 	for _, a := range s.Addresses {
 		base.MACs = append(base.MACs, strings.ToLower(a.MAC))
@@ -126,7 +172,7 @@ func (p *poller) look(ctx context.Context, n nova, s cloud.Server) error {
 		base.What = boots.IsActive
 	}
 	if p.every || s.Status == "BUILD" {
-		if err := p.actions(ctx, n, s, base); err != nil {
+		if err := p.actions(ctx, n, s, base, since); err != nil {
 			return err
 		}
 	}
@@ -152,7 +198,7 @@ var begins = []string{
 }
 
 // actions reads the newest action of a server, if it is a boot and there is news of it.
-func (p *poller) actions(ctx context.Context, n nova, s cloud.Server, base boots.Sighting) error {
+func (p *poller) actions(ctx context.Context, n nova, s cloud.Server, base boots.Sighting, since time.Time) error {
 	list, err := n.ServerActions(ctx, s.ID)
 	if errors.Is(err, cloud.ErrNotFound) || err == nil && len(list) == 0 {
 		return nil // deleted since, or of another cell that is away
@@ -163,7 +209,7 @@ func (p *poller) actions(ctx context.Context, n nova, s cloud.Server, base boots
 	newest := slices.MaxFunc(list, func(a, b cloud.Action) int { return a.Started.Compare(b.Started) })
 	kind, boot := actionKinds[newest.Name]
 	// What ended before this exporter was started is nobody's news.
-	if !boot || newest.Updated.Before(p.since.Add(-overlap)) && !p.account.Knows(s.ID) || p.read(s.ID, newest) {
+	if !boot || newest.Updated.Before(since.Add(-overlap)) && !p.account.Knows(s.ID) || p.read(s.ID, newest) {
 		return nil
 	}
 	whole, err := n.ServerAction(ctx, s.ID, newest.RequestID)
@@ -179,7 +225,7 @@ func (p *poller) actions(ctx context.Context, n nova, s cloud.Server, base boots
 		base.What, base.At, base.Host = what, at, host
 		p.see(base)
 	}
-	if p.since.IsZero() && done(whole) {
+	if since.IsZero() && done(whole) {
 		return nil
 	}
 	see(boots.WasAccepted, whole.Started, "")

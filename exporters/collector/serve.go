@@ -13,6 +13,11 @@ const (
 	staleIntervals = 5
 )
 
+// StaleAfter is for how long an exporter may serve what a source of that interval said.
+func StaleAfter(interval time.Duration) time.Duration {
+	return max(staleAfter, staleIntervals*interval)
+}
+
 // Describe sends all families, so that a registry refuses two of one name.
 func (s *Set) Describe(out chan<- *prometheus.Desc) {
 	for _, f := range Families() {
@@ -56,7 +61,7 @@ func (s *Set) collectSource(out chan<- prometheus.Metric, src *source) {
 	}
 	age := s.now().Sub(st.begun)
 	out <- dataAge.Value(age.Seconds(), labels...)
-	if age > max(staleAfter, staleIntervals*src.Interval) {
+	if age > StaleAfter(src.Interval) {
 		return
 	}
 	for _, m := range st.metrics {

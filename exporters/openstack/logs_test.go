@@ -213,15 +213,16 @@ func TestNotified(t *testing.T) {
 func TestNotifications(t *testing.T) {
 	broker := rabbitmqtest.StartT(t)
 	t.Setenv("DESKSTORM_TEST_AMQP", broker.URL)
-	_, e := startLab(t, sim.Config{}, Config{Notifications: &access.Notifications{URL: configfile.Secret{Env: "DESKSTORM_TEST_AMQP"}, Exchanges: []string{"nova", "neutron"}, Topic: "notifications"}})
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- e.Run(ctx) }()
 	connection, err := amqp.Dial(broker.URL)
 	require.NoError(t, err)
 	defer connection.Close()
 	channel, err := connection.Channel()
 	require.NoError(t, err)
+	require.NoError(t, channel.ExchangeDeclare("nova", amqp.ExchangeTopic, false, false, false, false, nil)) // Neutron has none yet
+	_, e := startLab(t, sim.Config{}, Config{Notifications: &access.Notifications{URL: configfile.Secret{Env: "DESKSTORM_TEST_AMQP"}, Exchanges: []string{"nova", "neutron"}, Topic: "notifications"}})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
 	send := func(key, body string) {
 		require.NoError(t, channel.PublishWithContext(ctx, "nova", key, false, false, amqp.Publishing{Body: []byte(body)}))
 	}
@@ -230,10 +231,6 @@ func TestNotifications(t *testing.T) {
 			`"timestamp":"2026-11-26 08:00:01.250000","payload":{}}`, priority)
 	}
 	require.Eventually(t, func() bool { // until the queue is bound
-		if channel.IsClosed() {
-			channel, err = connection.Channel() // there was no exchange yet
-			require.NoError(t, err)
-		}
 		send("notifications.error", body("ERROR"))
 		return live(t, e)[notifications.Name+" nova-compute,error"] > 0
 	}, patience, 50*time.Millisecond)
@@ -244,6 +241,8 @@ func TestNotifications(t *testing.T) {
 		v := live(t, e)
 		return v[notifications.Name+" nova-compute,critical"] == 1 && v[malformed.Name+" "] == 1
 	}, patience, 50*time.Millisecond)
+	require.Equal(t, 1.0, live(t, e)[listening.Name+" "])
 	cancel()
 	require.ErrorIs(t, <-ended, context.Canceled)
+	require.Equal(t, 0.0, live(t, e)[listening.Name+" "], "no errors were told is not nobody listens")
 }

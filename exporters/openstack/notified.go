@@ -14,6 +14,8 @@ var (
 		"Notifications of this priority that the service sent.", "service", "priority")
 	malformed = collector.Counter("deskstorm_openstack_notifications_malformed_total",
 		"Messages among the notifications that are none.")
+	listening = collector.Gauge("deskstorm_openstack_listening",
+		"1 while notifications are heard, 0 while the message broker is away.")
 )
 
 // priorities are those that are listened to, as routing keys have them.
@@ -28,10 +30,11 @@ var publishers = []string{
 type notified struct {
 	notifications *prometheus.CounterVec
 	malformed     *prometheus.CounterVec
+	listening     prometheus.Gauge
 }
 
 func newNotified() *notified {
-	n := &notified{notifications: notifications.CounterVec(), malformed: malformed.CounterVec()}
+	n := &notified{notifications: notifications.CounterVec(), malformed: malformed.CounterVec(), listening: listening.GaugeVec().WithLabelValues()}
 	for _, service := range append([]string{other}, publishers...) {
 		for _, priority := range priorities {
 			n.notifications.WithLabelValues(service, priority).Add(0)

@@ -29,7 +29,7 @@ func Families() []*collector.Family {
 	return []*collector.Family{
 		servers, serverTasks, serverFaults, notRunning, services, agents,
 		providers, inventory, reserved, capacity, used, ratio, overCapacity,
-		apiUp, apiDuration, apiRequests, logEvents, logSkipped, logFiles, notifications, malformed,
+		apiUp, apiDuration, apiRequests, logEvents, logSkipped, logFiles, notifications, malformed, listening,
 	}
 }
 
@@ -58,9 +58,10 @@ func New(config Config, log *slog.Logger) (collector.Exporter, error) {
 			return collector.Exporter{}, fmt.Errorf("configuring the openstack exporter: %w", err)
 		}
 		counts := newNotified()
-		made.Live = append(made.Live, counts.notifications, counts.malformed)
+		made.Live = append(made.Live, counts.notifications, counts.malformed, counts.listening)
 		made.Run = func(ctx context.Context) error {
-			return listener.Listen(ctx, func() { log.Info("listening to notifications") }, counts.handle, counts.bad)
+			defer counts.listening.Set(0)
+			return listener.Listen(ctx, func() { counts.listening.Set(1); log.Info("listening to notifications") }, counts.handle, counts.bad)
 		}
 	}
 	if len(made.Sources) == 0 && made.Run == nil {

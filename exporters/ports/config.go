@@ -9,6 +9,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/deskstorm/deskstorm/exporters/access"
+	"github.com/deskstorm/deskstorm/hypervisor"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
@@ -106,7 +107,7 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 		"expected":        r.Path(&c.Expected),
 		"cloud":           func(n ast.Node) { cloud := access.ReadCloud(r, n); c.Cloud = &cloud },
 		"host":            r.Text(&c.Host),
-		"libvirt":         r.Text(&c.Libvirt),
+		"libvirt":         r.Checked(&c.Libvirt, "a libvirt URI such as qemu+unix:///system", func(s string) bool { return hypervisor.CheckURI(s) == nil }),
 		"lease_files":     r.Texts(&c.LeaseFiles),
 		"networks":        r.Texts(&c.Networks),
 		"grace":           r.Duration(&c.Grace, time.Second, 24*time.Hour),

@@ -20,8 +20,8 @@ import (
 
 // Limits of what is asked of a cloud.
 const (
-	networksAge = time.Minute      // a port never changes its network; new ones are known after this
-	relist      = 10 * time.Minute // all servers are listed anew so often
+	portsAge = time.Minute      // a port never changes its network, MAC or server; new ones are known after this
+	relist   = 10 * time.Minute // all servers are listed anew so often
 )
 
 // Open makes the exporter with the sources that its configuration names. It reads the cloud's credentials, and asks nobody.
@@ -87,12 +87,16 @@ type owners struct {
 	known     map[string]string // networks, by port
 	knownAt   time.Time
 	inventory *cloud.Inventory
+
+	// Of all hosts, for desktops.
+	ports   []cloud.Port
+	portsAt time.Time
 }
 
 func (o *owners) networks(ctx context.Context) (map[string]string, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.known != nil && time.Since(o.knownAt) < networksAge {
+	if o.known != nil && time.Since(o.knownAt) < portsAge {
 		return o.known, nil
 	}
 	c, err := o.cloud.Cloud(ctx)
@@ -124,16 +128,18 @@ func (o *owners) desktops(ctx context.Context) ([]Desktop, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := c.Ports(ctx, "")
-	if err != nil {
-		return nil, err
+	if time.Since(o.portsAt) >= portsAge { // ten thousand take Neutron seconds
+		if o.ports, err = c.Ports(ctx, ""); err != nil {
+			return nil, err
+		}
+		o.portsAt = time.Now()
 	}
 	networks := o.only
 	if len(networks) == 0 {
 		networks = networksOf(o.files)
 	}
 	var all []Desktop
-	for _, p := range ports {
+	for _, p := range o.ports {
 		s, ok := servers[p.ServerID]
 		if !ok || s.Status != "ACTIVE" || !strings.HasPrefix(p.Owner, "compute:") {
 			continue

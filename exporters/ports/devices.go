@@ -1,6 +1,7 @@
 package ports
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -40,24 +41,29 @@ func devicesOf(namespace string) (map[string]bool, error) {
 	return names, nil
 }
 
-// namespaceWith is the name of the first namespace in a folder that has the device; empty if none has.
-func namespaceWith(folder, device string) string {
+// devicesElsewhere are the devices of the namespaces in a folder, each with the name of the first namespace that has it. The
+// context ends it early.
+func devicesElsewhere(ctx context.Context, folder string) map[string]string {
+	found := map[string]string{}
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return "" // nobody made any
+		return found // nobody made any
 	}
 	for _, entry := range entries[:min(len(entries), maxNamespaces)] {
-		handle, closeHandle, err := openNamespace(filepath.Join(folder, entry.Name()))
+		if ctx.Err() != nil {
+			break
+		}
+		devices, err := devicesOf(filepath.Join(folder, entry.Name()))
 		if err != nil {
 			continue // it may just have been removed
 		}
-		_, err = handle.LinkByName(device)
-		closeHandle()
-		if err == nil {
-			return entry.Name()
+		for device := range devices {
+			if _, earlier := found[device]; !earlier {
+				found[device] = entry.Name()
+			}
 		}
 	}
-	return ""
+	return found
 }
 
 func openNamespace(path string) (*netlink.Handle, func(), error) {

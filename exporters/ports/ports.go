@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -103,10 +104,12 @@ func (e *exporter) updateRecords(ctx context.Context, emit func(prometheus.Metri
 		return err
 	}
 	devices, deviceErr := devicesOf(e.Namespace)
+	// All at once, and only if one is missing: after a host's reboot all may be.
+	elsewhere := sync.OnceValue(func() map[string]string { return devicesElsewhere(ctx, e.Namespaces) })
 	expected, expectedErr := e.expected(ctx)
 	faults := audit(read, facts{
 		integration: e.Integration, prefixes: e.DevicePrefixes, devices: devices,
-		elsewhere: func(device string) string { return namespaceWith(e.Namespaces, device) },
+		elsewhere: func(device string) string { return elsewhere()[device] },
 		tags:      expected.tags, networks: expected.networks,
 	})
 	total, count := map[string]int{}, map[[2]string]int{}
@@ -123,7 +126,7 @@ func (e *exporter) updateRecords(ctx context.Context, emit func(prometheus.Metri
 		}
 	}
 	e.keep("ovsdb", faults, e.log)
-	return errors.Join(deviceErr, expectedErr)
+	return errors.Join(deviceErr, expectedErr, ctx.Err())
 }
 
 func (e *exporter) updateDomains(ctx context.Context, emit func(prometheus.Metric)) error {

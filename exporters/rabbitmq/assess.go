@@ -97,13 +97,16 @@ func (b *broker) assess() {
 	lower, upper, cutKnown := b.cut()
 	type key struct{ service, group string }
 	summaries := map[key]*summary{}
-	for _, c := range b.join() {
+	joined, rowsCount, tracesCount := b.join()
+	for _, c := range joined {
 		k := key{c.service, c.group}
 		if summaries[k] == nil {
 			summaries[k] = &summary{timers: map[sockdiag.Timer]int{}}
 		}
 		summaries[k].add(c, lower, upper)
 	}
+	// A connection is not called unprotected because a source that would know better does not answer.
+	protectionKnown := (b.sockets == nil || tracesCount) && (b.management == nil || !b.rowsAt.IsZero())
 	var metrics []prometheus.Metric
 	emit := func(m prometheus.Metric) { metrics = append(metrics, m) }
 	if cutKnown {
@@ -114,15 +117,17 @@ func (b *broker) assess() {
 		labels := []string{b.name, k.service, k.group}
 		with := func(more string) []string { return []string{b.name, k.service, k.group, more} }
 		emit(connections.Value(float64(s.connections), labels...))
-		emit(weakestProtection.Value(seconds(s.weakest), labels...))
-		emit(unprotected.Value(float64(s.unprotected), labels...))
-		if cutKnown {
+		if protectionKnown {
+			emit(weakestProtection.Value(seconds(s.weakest), labels...))
+			emit(unprotected.Value(float64(s.unprotected), labels...))
+		}
+		if protectionKnown && cutKnown {
 			emit(lossRisk.Value(bit(risky(s.weakest, lower, upper)), labels...))
 		}
 		if s.idleKnown {
 			emit(idle.Value(s.idle.Seconds(), labels...))
 		}
-		if !b.rowsAt.IsZero() {
+		if rowsCount {
 			emit(withoutHeartbeat.Value(float64(s.withoutHeartbeat), labels...))
 			emit(unacknowledged.Value(float64(s.unacknowledged), labels...))
 			emit(unacknowledgedGrowth.Value(s.growing.Seconds(), labels...))
@@ -131,7 +136,7 @@ func (b *broker) assess() {
 			emit(heartbeat.Value(s.heartbeatMin.Seconds(), with("min")...))
 			emit(heartbeat.Value(s.heartbeatMax.Seconds(), with("max")...))
 		}
-		if !b.tracesAt.IsZero() {
+		if tracesCount {
 			emit(halfOpen.Value(float64(s.halfOpen), labels...))
 			for _, t := range timers {
 				emit(sockets.Value(float64(s.timers[t.timer]), with(t.name)...))

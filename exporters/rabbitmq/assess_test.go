@@ -75,7 +75,8 @@ func TestJoin(t *testing.T) {
 	unnamed := netip.MustParseAddrPort("192.0.2.1:1")
 	b.traces[unnamed] = trace{Socket: sockdiag.Socket{Remote: unnamed}}
 	count := func() (services, others int) {
-		for _, c := range b.join() {
+		joined, _, _ := b.join()
+		for _, c := range joined {
 			if c.service == other {
 				others++
 			} else {
@@ -98,10 +99,40 @@ func TestJoin(t *testing.T) {
 		}
 	}
 	requireCounts("the API's are gone if the kernel says so later", len(b.traces)-2, 1)
-	b.tracesAt = now.Add(-time.Hour)
-	requireCounts("what both said long ago is all that there is", 16, 1)
+	b.rowsAt, b.tracesAt = now.Add(-4*time.Minute), now.Add(-4*time.Minute)
+	requireCounts("what both said some minutes ago is all that there is", 16, 1)
+	b.rowsAt, b.tracesAt = now.Add(-time.Hour), now.Add(-time.Hour)
+	requireCounts("what both said an hour ago is no news", 0, 0)
 	b.rowsAt = now
 	requireCounts("the kernel's are gone if the API says so later", 16, 0)
+}
+
+// TestUnanswered is that of sources that answer no more. Their figures do not stay as they were, nor become 0.
+func TestUnanswered(t *testing.T) {
+	b := assessedBroker(t, 8)
+	now := time.Unix(1000, 0)
+	b.now = func() time.Time { return now }
+	b.rowsAt, b.tracesAt = now, now
+	b.assess()
+	said := gather(t, b)
+	require.Contains(t, said, "suspected_half_open_connections")
+	require.Contains(t, said, "message_loss_risk")
+	require.Contains(t, said, "unacknowledged_messages")
+
+	b.sockets.Namespace = "/there-is-none"
+	now = now.Add(2 * time.Minute)
+	require.Error(t, b.updateSockets(t.Context()))
+	said = gather(t, b)
+	require.NotContains(t, said, "suspected_half_open_connections", "nobody knows")
+	require.NotContains(t, said, "sockets{")
+	require.NotContains(t, said, "message_loss_risk", "keepalive may protect them")
+	require.NotContains(t, said, "unprotected_connections")
+	require.Contains(t, said, "unacknowledged_messages")
+
+	now = now.Add(time.Hour)
+	b.management.URL = "http://127.0.0.1:1"
+	require.Error(t, b.updateManagement(t.Context()))
+	require.NotContains(t, gather(t, b), "service=")
 }
 
 func TestAssess(t *testing.T) {
@@ -146,9 +177,13 @@ func TestAssess(t *testing.T) {
 			if test.row != nil {
 				test.row.remote, test.row.service = remote, "nova-compute"
 				b.looked, b.rowsAt = []row{*test.row}, now
+			} else {
+				b.management = nil
 			}
 			if test.trace != nil {
 				b.traces, b.tracesAt = traces{remote: *test.trace}, now
+			} else {
+				b.sockets = nil
 			}
 			b.assess()
 			s := &serving{t: t, registry: prometheus.NewRegistry()}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/deskstorm/deskstorm/exporters/collector"
 	probe "github.com/deskstorm/deskstorm/probe/amqp"
 	"github.com/deskstorm/deskstorm/probe/sockdiag"
 )
@@ -44,38 +45,44 @@ type broker struct {
 	assessed atomic.Pointer[[]prometheus.Metric] // so that a scrape waits for nobody
 }
 
+// updateManagement asks, and assesses anew even if nobody answered: what was said too long ago is told no more.
 func (b *broker) updateManagement(ctx context.Context) error {
 	all, err := b.management.connections(ctx)
-	if err != nil {
-		return err
-	}
-	unacknowledged, err := b.management.unacknowledged(ctx)
-	if err != nil {
-		return err
+	var unacknowledged map[string]int64
+	if err == nil {
+		unacknowledged, err = b.management.unacknowledged(ctx)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rowsAt = b.now()
-	b.looked = b.rows.look(b.rowsAt, all, unacknowledged, b.classify)
+	if err == nil {
+		b.rowsAt = b.now()
+		b.looked = b.rows.look(b.rowsAt, all, unacknowledged, b.classify)
+	}
 	b.assess()
-	return nil
+	return err
 }
 
 func (b *broker) updateSockets(ctx context.Context) error {
-	var all []sockdiag.Socket
+	all, err := b.askKernel(ctx)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err == nil {
+		b.tracesAt = b.now()
+		b.traces = b.traces.look(b.tracesAt, all)
+	}
+	b.assess()
+	return err
+}
+
+func (b *broker) askKernel(ctx context.Context) (all []sockdiag.Socket, _ error) {
 	for _, port := range b.sockets.Ports {
 		some, err := sockdiag.Established(ctx, port, b.sockets.Namespace)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all = append(all, some...)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.tracesAt = b.now()
-	b.traces = b.traces.look(b.tracesAt, all)
-	b.assess()
-	return nil
+	return all, nil
 }
 
 // climbed takes what became of a rung of the ladder.
@@ -104,16 +111,25 @@ func current(now, at time.Time, interval, timeout time.Duration) bool {
 	return !at.IsZero() && now.Sub(at) <= 3*interval+timeout
 }
 
-// join makes one list of both sources' connections. What one of them said long ago, while the other goes on, names connections
-// and tells their heartbeats, and does not keep those that are gone.
-func (b *broker) join() []*connection {
+// known says whether what a source said may be told at all.
+func known(now, at time.Time, interval time.Duration) bool {
+	return !at.IsZero() && now.Sub(at) <= collector.StaleAfter(interval)
+}
+
+// join makes one list of both sources' connections, and says whose word counted. What one of them said long ago, while the other
+// goes on, names connections and tells their heartbeats, and does not keep those that are gone.
+func (b *broker) join() (joined []*connection, rowsCount, tracesCount bool) {
 	now := b.now()
-	rowsCount := b.management != nil && current(now, b.rowsAt, b.management.Interval, b.management.Timeout)
-	tracesCount := b.sockets != nil && current(now, b.tracesAt, b.sockets.Interval, socketsTimeout)
+	rowsCount = b.management != nil && current(now, b.rowsAt, b.management.Interval, b.management.Timeout)
+	tracesCount = b.sockets != nil && current(now, b.tracesAt, b.sockets.Interval, socketsTimeout)
 	if !rowsCount && !tracesCount {
-		rowsCount, tracesCount = true, true
+		rowsCount = b.management != nil && known(now, b.rowsAt, b.management.Interval)
+		tracesCount = b.sockets != nil && known(now, b.tracesAt, b.sockets.Interval)
 	}
-	joined := make([]*connection, 0, max(len(b.looked), len(b.traces)))
+	if !rowsCount && !tracesCount {
+		return nil, false, false
+	}
+	joined = make([]*connection, 0, max(len(b.looked), len(b.traces)))
 	named := make(map[netip.AddrPort]bool, len(b.looked))
 	for i := range b.looked {
 		r := &b.looked[i]
@@ -129,14 +145,14 @@ func (b *broker) join() []*connection {
 		joined = append(joined, c)
 	}
 	if !tracesCount {
-		return joined
+		return joined, rowsCount, tracesCount
 	}
 	for remote, t := range b.traces {
 		if !named[remote] {
 			joined = append(joined, &connection{service: other, group: b.classify.group(remote.Addr()), trace: &t})
 		}
 	}
-	return joined
+	return joined, rowsCount, tracesCount
 }
 
 // Describe sends nothing: the exporter's families are all that there is.
@@ -151,10 +167,11 @@ func (b *broker) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
+// target is a canary's. Its connection and queue have the broker's name too: two may be nodes of one cluster.
 func (b *broker) target(role string, password string) probe.Target {
 	c := b.canary
 	return probe.Target{
 		Address: c.Address, VHost: c.VHost, User: c.User, Password: password, TLS: b.canaryTLS,
-		Name: fmt.Sprintf("%s%s.%s", ownPrefix, c.Instance, role), Patience: c.Patience, Dial: c.dial,
+		Name: fmt.Sprintf("%s%s.%s.%s", ownPrefix, c.Instance, b.name, role), Patience: c.Patience, Dial: c.dial,
 	}
 }

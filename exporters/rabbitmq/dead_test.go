@@ -35,7 +35,7 @@ func TestDeadSources(t *testing.T) {
 			Address: "127.0.0.1:1", User: "canary", Password: configfile.Secret{File: "/there-is-none"}, Instance: "test",
 		}},
 	}})
-	s.until("the living source's connection, and the refused canaries", 5*time.Second, func() bool {
+	s.until("the living source's connection, and the refused canaries", 30*time.Second, func() bool {
 		return s.value(connections, "lives") == 1 && s.value(canaryTrips, "is not there", fresh, "refused") >= 2 &&
 			s.value(canaryTrips, "is not there", "ladder-2h0m0s", "refused") == 1 &&
 			s.value(canaryTrips, "has no secret", "ladder-2h0m0s", "failed") == 1

@@ -197,7 +197,6 @@ func TestFirewall(t *testing.T) {
 		return s.value(idle, of[compute]...) >= 11
 	})
 	require.Equal(t, []bool{false, true, true}, call(t, server, dial, services...))
-	begun = time.Now()
 	s.until("the connection is half-open", 15*time.Second, func() bool {
 		return s.value(halfOpen, of[compute]...) == 1 && s.value(unacknowledged, of[compute]...) == 1 &&
 			s.value(unacknowledgedGrowth, of[compute]...) >= 3 &&

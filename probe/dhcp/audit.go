@@ -65,19 +65,8 @@ func AuditSockets(namespace string) (Audit, error) {
 		if a.Addresses, err = localAddresses(); err != nil {
 			return err
 		}
-		// /proc/net/udp does not know of devices; sock_diag(7) does.
-		sockets, err := netlink.SocketDiagUDP(unix.AF_INET)
-		if err != nil {
-			return fmt.Errorf("listing UDP sockets: %w", err)
-		}
-		for _, s := range sockets {
-			if s.ID.SourcePort == portOfServers {
-				a.Sockets = append(a.Sockets, Socket{
-					Local: address(s.ID.Source), Device: int(s.ID.Interface), UID: s.UID, Inode: s.INode,
-				})
-			}
-		}
-		return nil
+		a.Sockets, err = serverSockets()
+		return err
 	})
 	if err != nil {
 		return Audit{}, fmt.Errorf("auditing the sockets of DHCP servers: %w", err)
@@ -86,6 +75,21 @@ func AuditSockets(namespace string) (Audit, error) {
 		a.findProcesses() // which takes a look at everything that is open on the host
 	}
 	return a, nil
+}
+
+// serverSockets are the sockets on port 67 in the thread's namespace.
+func serverSockets() (found []Socket, _ error) {
+	// /proc/net/udp does not know of devices; sock_diag(7) does.
+	sockets, err := netlink.SocketDiagUDP(unix.AF_INET)
+	if err != nil {
+		return nil, fmt.Errorf("listing UDP sockets: %w", err)
+	}
+	for _, s := range sockets {
+		if s.ID.SourcePort == portOfServers {
+			found = append(found, Socket{Local: address(s.ID.Source), Device: int(s.ID.Interface), UID: s.UID, Inode: s.INode})
+		}
+	}
+	return found, nil
 }
 
 // findProcesses looks for the processes that have the sockets open. Those of others are seen with CAP_SYS_PTRACE only.

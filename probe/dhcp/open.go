@@ -53,6 +53,9 @@ func (p *probe) open() error {
 }
 
 func (p *probe) openRelay() error {
+	if err := p.alone(); err != nil {
+		return err
+	}
 	conn, err := listenUDP(context.Background(), p.Interface, p.Relay.Address, portOfServers)
 	if err != nil {
 		return err
@@ -65,6 +68,29 @@ func (p *probe) openRelay() error {
 }
 
 func (p *probe) close() { p.line.conn.Close() }
+
+// alone refuses to relay where another does, or a server is: what comes to the address would come to the probe's socket, which is the
+// more specific one or the newer, and clients' renewals would get lost for the probe's time.
+func (p *probe) alone() error {
+	sockets, err := serverSockets()
+	if err != nil {
+		return err
+	}
+	addresses, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return fmt.Errorf("listing this host's addresses: %w", err)
+	}
+	for _, s := range sockets {
+		here := s.Device == 0 || slices.ContainsFunc(addresses, func(a netlink.Addr) bool {
+			return a.LinkIndex == s.Device && address(a.IP) == p.Relay.Address
+		})
+		if here && (s.Local.IsUnspecified() || s.Local == p.Relay.Address) {
+			return fmt.Errorf("a DHCP server or relay has port 67 open for %v already, and the probe would take its messages: give the probe "+
+				"an address in a network namespace of its own", p.Relay.Address)
+		}
+	}
+	return nil
+}
 
 // dhcpAnswers keeps the kernel from queuing all else that an interface receives. It passes UDP from servers or to clients, in
 // packets that begin with their IPv4 header. To other ports than the client's come answers to renewals from other ports: some

@@ -123,8 +123,10 @@ type agent struct {
 
 // report queues what happened since the report before.
 func (a *agent) report(leaving bool) {
-	to := time.Now()
-	from := a.from
+	now := time.Now()
+	// What is sent is the wall clock's. Without Round the comparisons below would be the monotonic clock's, which does not know
+	// that the wall clock was set.
+	from, to := a.from.Round(0), now.Round(0)
 	if from.After(to) { // the clock was set back
 		from = to
 	}
@@ -134,8 +136,8 @@ func (a *agent) report(leaving bool) {
 	a.from = to
 	a.sequence++
 	events, last := a.inputs.take()
-	if last.After(to) {
-		last = to
+	if !last.IsZero() {
+		last = to.Add(-age(now, last))
 	}
 	connected := !leaving && (a.config.DisplayClient == "" || processRuns(a.config.Proc, a.config.DisplayClient))
 	state := look(a.config)
@@ -145,4 +147,10 @@ func (a *agent) report(leaving bool) {
 		From: from.UTC(), To: to.UTC(), Events: min(events, report.MaxEvents), LastInput: last.UTC(),
 		Connected: &connected, Leaving: leaving, State: state,
 	})
+}
+
+// age is how long ago something was: by the monotonic clock, or by the wall clock if that says longer, because the monotonic one
+// stands still while the client sleeps, and the wall clock may have been set back.
+func age(now, then time.Time) time.Duration {
+	return max(0, now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }

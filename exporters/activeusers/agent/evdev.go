@@ -41,7 +41,7 @@ type inputs struct {
 	log *slog.Logger
 
 	events atomic.Uint64
-	last   atomic.Int64 // nanoseconds of the Unix epoch; 0: never
+	last   atomic.Pointer[time.Time] // nil: never
 
 	readers sync.WaitGroup
 	mu      sync.Mutex
@@ -56,8 +56,8 @@ func newInputs(dir string, log *slog.Logger) *inputs {
 // take returns the number of events since the last call, and when the last one ever was.
 func (in *inputs) take() (events uint64, last time.Time) {
 	events = in.events.Swap(0)
-	if ns := in.last.Load(); ns != 0 {
-		last = time.Unix(0, ns)
+	if at := in.last.Load(); at != nil {
+		last = *at
 	}
 	return events, last
 }
@@ -155,7 +155,8 @@ func (in *inputs) read(f *os.File) {
 		whole := n - n%eventSize
 		if events := d.count(buf[:whole]); events > 0 {
 			in.events.Add(events)
-			in.last.Store(time.Now().UnixNano())
+			now := time.Now()
+			in.last.Store(&now)
 		}
 		rest = copy(buf, buf[whole:n])
 		clear(buf[rest:]) // nothing of what was typed stays in memory

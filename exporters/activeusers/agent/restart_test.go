@@ -104,7 +104,8 @@ func fleet(ctx context.Context, t *testing.T, n int, through http.RoundTripper) 
 	return func(events uint64) {
 		for i, a := range agents {
 			a.inputs.events.Add(events)
-			a.inputs.last.Store(time.Now().UnixNano())
+			now := time.Now()
+			a.inputs.last.Store(&now)
 			a.report(false)
 			senders[i].poke()
 		}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 )
 
 func good() Report {
@@ -53,15 +55,12 @@ func TestJSON(t *testing.T) {
 
 // The documentation makes tokens with openssl.
 func TestTokenIsOpenSSLs(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("needs openssl")
-	}
+	qemutest.RequireProgram(t, "openssl", "openssl")
 	for of, token := range map[string]string{
 		"client\ntc-0001": ClientToken("s3cret", "tc-0001"), "site\nN1": SiteToken("s3cret", "N1"),
 	} {
 		cmd := exec.Command("sh", "-c", `printf "$1" | "$0" dgst -sha256 -hmac s3cret -binary | basenc --base64url | tr -d =`,
-			openssl, strings.ReplaceAll(of, "\n", `\n`))
+			"openssl", strings.ReplaceAll(of, "\n", `\n`))
 		out, err := cmd.Output()
 		require.NoError(t, err)
 		require.Equal(t, token, strings.TrimSpace(string(out)))
