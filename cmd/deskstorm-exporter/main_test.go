@@ -55,7 +55,7 @@ func nobodysConfig(t *testing.T) string {
 func TestNotStarted(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer taken.Close()
+	t.Cleanup(func() { taken.Close() }) // after the parallel ones
 	good := nobodysConfig(t)
 	bad := write(t, "ports: {grace: 5}\ndhpc: {}\n")
 	for name, test := range map[string]struct {
