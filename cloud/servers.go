@@ -174,19 +174,32 @@ type Filter struct {
 // Servers lists servers, all pages of them. What Nova overlooks in a filter is filtered here: a filter by metadata costs a
 // list of all servers where Nova is not patched to know it, so filter by tags where there are many.
 func (c *Cloud) Servers(ctx context.Context, filter Filter) ([]Server, error) {
+	all, _, err := c.ServersAt(ctx, filter)
+	return all, err
+}
+
+// ServersAt is Servers with when the list began, by the cloud's clock, for the next list's ChangesSince: that of the first answer's
+// Date, or this machine's if there is none.
+func (c *Cloud) ServersAt(ctx context.Context, filter Filter) (all []Server, at time.Time, err error) {
 	type page struct {
 		Servers []Server           `json:"servers"`
 		Links   []gophercloud.Link `json:"servers_links"`
 	}
-	var all []Server
-	err := c.call(ctx, "listing servers", "", func(ctx context.Context) error {
+	err = c.call(ctx, "listing servers", "", func(ctx context.Context) error {
 		query, err := filter.query()
 		if err != nil {
 			return err
 		}
 		list := func() error {
-			all = nil
-			return eachPage(ctx, c.compute, c.compute.ServiceURL("servers", "detail"), query, func(p page) (string, error) {
+			all, at = nil, time.Time{}
+			began := c.session.clock.Now()
+			return eachAnswer(ctx, c.compute, c.compute.ServiceURL("servers", "detail"), query, func(p page, header http.Header) (string, error) {
+				if at.IsZero() {
+					at = began
+					if date, err := http.ParseTime(header.Get("Date")); err == nil {
+						at = date
+					}
+				}
 				for _, s := range p.Servers {
 					if filter.matches(s) {
 						all = append(all, s)
@@ -207,9 +220,9 @@ func (c *Cloud) Servers(ctx context.Context, filter Filter) ([]Server, error) {
 		return err
 	})
 	if err != nil {
-		return nil, err // not half of them
+		return nil, time.Time{}, err // not half of them
 	}
-	return all, nil
+	return all, at, nil
 }
 
 // metadataFilter is a parameter that Nova ignores for most users and refuses for administrators ("Invalid filter field:

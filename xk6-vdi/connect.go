@@ -61,6 +61,9 @@ func (d *desk) opened(iteration context.Context, s *spice.Session, err error) er
 		return err
 	}
 	if !d.module.process.sessions.add(d.session, d.out, d.module.metrics, d.base) {
+		if r := d.session.report; r != nil {
+			r.leaves(d.session)
+		}
 		return errStopped
 	}
 	if d.client != nil && !d.client.sitsAt(d) {

@@ -130,8 +130,9 @@ func (r *reporters) close() {
 func (r *reporter) sits(s *session, client, site string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.open[s] = &seat{client: client, site: site, since: time.Now()}
-	r.add(s, time.Now(), false)
+	now := wallClock()
+	r.open[s] = &seat{client: client, site: site, since: now}
+	r.add(s, now, false)
 }
 
 // leaves notes that a session has ended.
@@ -139,7 +140,7 @@ func (r *reporter) leaves(s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.open[s] != nil {
-		r.add(s, time.Now(), true)
+		r.add(s, wallClock(), true)
 		delete(r.open, s)
 	}
 }
@@ -149,6 +150,9 @@ func (r *reporter) leaves(s *session) {
 func (r *reporter) add(s *session, now time.Time, leaving bool) {
 	at := r.open[s]
 	keys := s.Stats().Keys
+	if now.Before(at.since) { // the clock was set back
+		at.since = now
+	}
 	connected := !leaving
 	r.sequences[at.client]++
 	one := report.Report{
@@ -163,12 +167,16 @@ func (r *reporter) add(s *session, now time.Time, leaving bool) {
 	r.unsent = append(r.unsent, one)
 }
 
+// wallClock is the time as the exporter will read it: without Go's monotonic
+// reading, by which times differ otherwise than they are written.
+func wallClock() time.Time { return time.Now().Round(0) }
+
 // tell reports what all seats have done, and what could not be sent before.
 func (r *reporter) tell(ctx context.Context) {
 	r.sending.Lock()
 	defer r.sending.Unlock()
 	r.mu.Lock()
-	now := time.Now()
+	now := wallClock()
 	for s := range r.open {
 		r.add(s, now, false)
 	}
@@ -195,6 +203,9 @@ func (r *reporter) tell(ctx context.Context) {
 	}
 	r.mu.Lock()
 	r.unsent = append(again, r.unsent...)
+	if over := len(r.unsent) - maxUnsent; over > 0 { // the oldest are worth the least
+		r.unsent, r.dropped = r.unsent[over:], r.dropped+over
+	}
 	r.mu.Unlock()
 	var samples metrics.Samples
 	for result, n := range results {

@@ -14,6 +14,7 @@ import (
 const (
 	dialTimeout = 10 * time.Second
 	heartbeat   = 10 * time.Second
+	prefetch    = 1000 // messages on their way
 	// A listener that falls behind loses the oldest and never fills the broker: a notification of Nova is some 2 kB.
 	queueLength = 100_000
 	// lookEvery is how often exchanges are looked for that were not there: a service declares its own when it starts.
@@ -108,8 +109,12 @@ func (l Listener) open(connection *amqp.Connection) (*queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a queue of our own: %w", err)
 	}
+	// Without it the client library would hold all of the queue in memory.
+	if err := channel.Qos(prefetch, 0, false); err != nil {
+		return nil, fmt.Errorf("bounding the messages on their way: %w", err)
+	}
 	q := &queue{Listener: l, connection: connection, channel: channel, name: made.Name}
-	if q.messages, err = channel.Consume(q.name, "", true, true, false, false, nil); err != nil {
+	if q.messages, err = channel.Consume(q.name, "", false, true, false, false, nil); err != nil {
 		return nil, fmt.Errorf("reading our queue: %w", err)
 	}
 	return q, q.bind()
@@ -125,12 +130,14 @@ func (q *queue) read(handle func(Notification), bad func(error)) error {
 			if !ok {
 				return nil
 			}
-			n, err := Decode(m.Body)
-			if err != nil {
+			if n, err := Decode(m.Body); err != nil {
 				bad(err)
-				continue
+			} else {
+				handle(n)
 			}
-			handle(n)
+			if err := m.Ack(false); err != nil {
+				return fmt.Errorf("acknowledging a message: %w", hide(err))
+			}
 		case <-look.C:
 			if q.connection.IsClosed() {
 				continue // the messages end, too

@@ -32,7 +32,7 @@ type Config struct {
 
 	ActiveWithin time.Duration // since the last input; 10 s to 1 h, 300 s
 	SilentAfter  time.Duration // since the last report; 5 s to 1 h, 60 s
-	Late         time.Duration // how old a report may be; 1 min to 24 h, 1 h
+	Late         time.Duration // how old a report may be; 1 min to 24 h, 2 h: longer than an agent's queue
 	Future       time.Duration // how far a client's clock may be ahead; 0 to 10 min, 1 min
 	MaxClients   int           // that are tracked, some 500 bytes each; 1 to 1,000,000, 20,000
 }
@@ -49,7 +49,7 @@ const Other = "other"
 // Default is the Config of a section that says nothing.
 func Default() Config {
 	return Config{
-		Weeks: 8, ActiveWithin: 300 * time.Second, SilentAfter: time.Minute, Late: time.Hour, Future: time.Minute,
+		Weeks: 8, ActiveWithin: 300 * time.Second, SilentAfter: time.Minute, Late: 2 * time.Hour, Future: time.Minute,
 		MaxClients: 20_000,
 	}
 }

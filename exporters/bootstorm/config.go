@@ -48,7 +48,7 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 		"leases": func(n ast.Node) {
 			c.Leases = &Leases{Length: 24 * time.Hour}
 			r.Mapping(n, configfile.Keys{
-				"files":  r.Texts(&c.Leases.Files),
+				"files":  r.Paths(&c.Leases.Files),
 				"length": r.Duration(&c.Leases.Length, time.Minute, 8760*time.Hour),
 			}, "files")
 		},

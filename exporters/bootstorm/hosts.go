@@ -56,24 +56,31 @@ func (h *host) update(ctx context.Context, emit func(prometheus.Metric)) error {
 	}
 	r := storage.Rate(before, after, elapsed)
 	h.emit(emit, r)
-	emit(severity.Value(h.severity(booting, r), h.name))
+	if booting == 0 || known(r) {
+		emit(severity.Value(h.severity(booting, r), h.name))
+	}
 	return err
 }
 
 // emit shows what is known.
 func (h *host) emit(emit func(prometheus.Metric), r storage.Reading) {
-	known := func(f *collector.Family, value float64, labels ...string) {
+	show := func(f *collector.Family, value float64, labels ...string) {
 		if !math.IsNaN(value) {
 			emit(f.Value(value, append([]string{h.name}, labels...)...))
 		}
 	}
-	known(hostRate, r.ReadsPerSecond, "read")
-	known(hostRate, r.WritesPerSecond, "write")
-	known(hostLatency, r.ReadLatency, "read")
-	known(hostLatency, r.WriteLatency, "write")
-	known(hostUtilisation, r.Utilisation)
-	known(hostQueue, r.Queue)
-	known(hostInFlight, r.InFlight)
+	show(hostRate, r.ReadsPerSecond, "read")
+	show(hostRate, r.WritesPerSecond, "write")
+	show(hostLatency, r.ReadLatency, "read")
+	show(hostLatency, r.WriteLatency, "write")
+	show(hostUtilisation, r.Utilisation)
+	show(hostQueue, r.Queue)
+	show(hostInFlight, r.InFlight)
+}
+
+// known tells whether a reading says how the disks bear it: requests that have no times, as an old libvirt's, do not.
+func known(r storage.Reading) bool {
+	return !math.IsNaN(r.Latency) || !math.IsNaN(r.Utilisation) || r.ReadsPerSecond+r.WritesPerSecond == 0
 }
 
 // severity joins both sides: slow disks alone are no boot storm, and boots that the disks bear are none yet. A disk that is busy and

@@ -19,7 +19,7 @@ import (
 // nova is what is asked of OpenStack. *cloud.Cloud is one.
 type nova interface {
 	Server(ctx context.Context, id string) (cloud.Server, error)
-	Servers(ctx context.Context, filter cloud.Filter) ([]cloud.Server, error)
+	ServersAt(ctx context.Context, filter cloud.Filter) (list []cloud.Server, at time.Time, err error)
 	ServerActions(ctx context.Context, serverID string) ([]cloud.Action, error)
 	ServerAction(ctx context.Context, serverID, requestID string) (cloud.Action, error)
 }
@@ -44,7 +44,7 @@ type poller struct {
 	tag string
 	now func() time.Time
 
-	since time.Time // of the last list
+	since time.Time // of the last list, by the cloud's clock
 	mu    sync.Mutex
 	seen  map[string]time.Time // by server and action, what it was last read at
 	again map[string]unasked   // by server
@@ -73,7 +73,7 @@ func (p *poller) poll(ctx context.Context) error {
 	} else {
 		filter.Status = "BUILD"
 	}
-	changed, err := n.Servers(ctx, filter)
+	changed, at, err := n.ServersAt(ctx, filter)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (p *poller) poll(ctx context.Context) error {
 	}
 	g.Wait()
 	p.forget(begun)
-	p.since = begun
+	p.since = at
 	return failed.err(len(changed))
 }
 

@@ -34,7 +34,9 @@ func (s *Set) Describe(out chan<- *prometheus.Desc) {
 func (s *Set) Collect(out chan<- prometheus.Metric) {
 	for _, e := range s.exporters {
 		for _, c := range e.Live {
-			c.Collect(out)
+			if err := guard(func() error { c.Collect(out); return nil }); err != nil {
+				s.log.Error("an exporter's metrics cannot be collected", "collector", e.Name, "err", err)
+			}
 		}
 	}
 	for _, src := range s.sources {

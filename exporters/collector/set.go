@@ -36,7 +36,7 @@ var (
 	updates = Counter("deskstorm_exporter_updates_total",
 		"How often the source was asked, by result: success or failure.", "collector", "target", "result")
 	running = Gauge("deskstorm_exporter_running",
-		"1 while the exporter's listener works, 0 while it waits to be started again.", "collector")
+		"1 while the exporter's listener works or tries to, 0 while it waits to be started again after a failure.", "collector")
 )
 
 // Families are what a Set serves besides its exporters' own.

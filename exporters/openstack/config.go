@@ -100,7 +100,7 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 		},
 		"logs": r.List(func(n ast.Node) {
 			var l Logs
-			r.Mapping(n, configfile.Keys{"service": r.Text(&l.Service), "files": r.Texts(&l.Files)}, "service", "files")
+			r.Mapping(n, configfile.Keys{"service": r.Text(&l.Service), "files": r.Paths(&l.Files)}, "service", "files")
 			if slices.ContainsFunc(c.Logs, func(o Logs) bool { return o.Service == l.Service }) {
 				r.Wrong(n, "expected each service once, found %q again", l.Service)
 			}

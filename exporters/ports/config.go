@@ -108,7 +108,7 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 		"cloud":           func(n ast.Node) { cloud := access.ReadCloud(r, n); c.Cloud = &cloud },
 		"host":            r.Text(&c.Host),
 		"libvirt":         r.Checked(&c.Libvirt, "a libvirt URI such as qemu+unix:///system", func(s string) bool { return hypervisor.CheckURI(s) == nil }),
-		"lease_files":     r.Texts(&c.LeaseFiles),
+		"lease_files":     r.Paths(&c.LeaseFiles),
 		"networks":        r.Texts(&c.Networks),
 		"grace":           r.Duration(&c.Grace, time.Second, 24*time.Hour),
 		"interval":        r.Duration(&c.Interval, time.Second, time.Hour),

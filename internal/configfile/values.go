@@ -79,6 +79,18 @@ func (r *Reader) Path(to *string) func(ast.Node) {
 	}
 }
 
+// Paths reads a list of files' names or of patterns of them; relative ones begin at the configuration's folder.
+func (r *Reader) Paths(to *[]string) func(ast.Node) {
+	return r.List(func(n ast.Node) {
+		var s string
+		r.Path(&s)(n)
+		if _, err := filepath.Match(s, ""); err != nil {
+			r.Wrong(n, "expected a file's path or a pattern of paths, found %s", Found(n))
+		}
+		*to = append(*to, s)
+	})
+}
+
 // Number reads a whole number between both, both included.
 func (r *Reader) Number(to *int, low, high int) func(ast.Node) {
 	return func(n ast.Node) {

@@ -2,6 +2,7 @@ package dhcp
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -41,6 +42,9 @@ const maxLeaseFile = 64 << 20
 func ReadLeases(path string) (LeaseFile, error) {
 	for try := 0; ; try++ {
 		info, err := os.Stat(path)
+		if err == nil && !info.Mode().IsRegular() {
+			err = errors.New("it is no regular file")
+		}
 		if err == nil && info.Size() > maxLeaseFile {
 			err = fmt.Errorf("it has %d bytes, more than %d", info.Size(), maxLeaseFile)
 		}
