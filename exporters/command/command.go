@@ -45,6 +45,9 @@ func New(name string) *cobra.Command {
 				return NotStarted{err}
 			}
 			if check {
+				if err := config.Check(names); err != nil {
+					return NotStarted{err}
+				}
 				fmt.Fprintln(cmd.OutOrStdout(), file, "has no mistakes; what it names was not asked")
 				return nil
 			}
