@@ -4,7 +4,9 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -41,6 +43,9 @@ func New(name string) *cobra.Command {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			config, err := exporters.Load(file)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("%w; name it with --config.file", err)
+			}
 			if err != nil {
 				return NotStarted{err}
 			}
