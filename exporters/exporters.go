@@ -90,15 +90,23 @@ func read(r *configfile.Reader, root ast.Node) (c Config, _ error) {
 	return c, nil
 }
 
-// Open makes the exporters of the names, or all that are configured if there are none. One that is not configured is an error.
-func (c Config) Open(names []string, log *slog.Logger) (made []collector.Exporter, err error) {
+// Check says whether the exporters of the names are there and are configured; the first that is not is the error.
+func (c Config) Check(names []string) error {
 	for _, name := range names {
 		if !slices.ContainsFunc(c.sections, func(s section) bool { return s.name == name }) {
 			if !slices.Contains(Names(), name) {
-				return nil, fmt.Errorf("there is no exporter %q; there are %s", name, strings.Join(Names(), ", "))
+				return fmt.Errorf("there is no exporter %q; there are %s", name, strings.Join(Names(), ", "))
 			}
-			return nil, fmt.Errorf("the exporter %s has no section in the configuration; add %s: to it", name, name)
+			return fmt.Errorf("the exporter %s has no section in the configuration; add %s: to it", name, name)
 		}
+	}
+	return nil
+}
+
+// Open makes the exporters of the names, or all that are configured if there are none. One that is not configured is an error.
+func (c Config) Open(names []string, log *slog.Logger) (made []collector.Exporter, err error) {
+	if err := c.Check(names); err != nil {
+		return nil, err
 	}
 	var errs []error
 	for _, s := range c.sections {

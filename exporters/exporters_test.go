@@ -100,4 +100,7 @@ func TestOpen(t *testing.T) {
 		_, err := c.Open(strings.Fields(names), log)
 		require.ErrorContains(t, err, says, names)
 	}
+	require.NoError(t, c.Check(nil))
+	require.NoError(t, c.Check([]string{"openstack"}), "a check asks nothing")
+	require.ErrorContains(t, c.Check([]string{"openstack", "dhcp"}), "no section")
 }

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
+	"path"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -34,6 +36,11 @@ type Options struct {
 }
 
 const (
+	healthyPath = "/-/healthy"
+	readyPath   = "/-/ready"
+)
+
+const (
 	headerTimeout   = 10 * time.Second
 	requestTimeout  = 30 * time.Second // for a whole request, a thin client's report over a slow line included
 	answerTimeout   = 2 * time.Minute  // for its answer, of which who asks may read nothing
@@ -53,6 +60,9 @@ type Server struct {
 
 // Listen makes the server and its listeners, which take connections once it serves.
 func Listen(made []collector.Exporter, o Options) (*Server, error) {
+	if err := o.checkPath(made); err != nil {
+		return nil, err
+	}
 	if err := web.Validate(o.WebConfigFile); err != nil {
 		return nil, fmt.Errorf("reading the web configuration %s: %w", o.WebConfigFile, err)
 	}
@@ -77,6 +87,25 @@ func Listen(made []collector.Exporter, o Options) (*Server, error) {
 		s.Addresses = append(s.Addresses, l.Addr())
 	}
 	return s, nil
+}
+
+// checkPath says whether the metrics' path may be served beside all others.
+func (o Options) checkPath(made []collector.Exporter) error {
+	p := o.TelemetryPath
+	if u, err := url.Parse(p); err != nil || u.Path != p || !strings.HasPrefix(p, "/") || path.Clean(p) != p ||
+		strings.ContainsAny(p, "{}") {
+		return fmt.Errorf("the metrics' path %q is none; expected one such as /metrics", p)
+	}
+	taken := p == "/" || p == healthyPath || p == readyPath
+	for _, e := range made {
+		for pattern := range e.Handlers {
+			taken = taken || strings.HasSuffix(pattern, " "+p)
+		}
+	}
+	if taken {
+		return fmt.Errorf("the metrics' path %s is that of something else; choose another, such as /metrics", p)
+	}
+	return nil
 }
 
 // Serve serves, and asks the sources, until the context ends.
@@ -124,8 +153,8 @@ func (s *Server) handler(made []collector.Exporter) (http.Handler, error) {
 		ErrorLog: slog.NewLogLogger(s.options.Log.Handler(), slog.LevelError),
 	})
 	mux.Handle("GET "+s.options.TelemetryPath, honourTimeout(metrics))
-	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "healthy\n") })
-	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+healthyPath, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "healthy\n") })
+	mux.HandleFunc("GET "+readyPath, func(w http.ResponseWriter, _ *http.Request) {
 		if !s.set.Ready() {
 			http.Error(w, "not every source was asked yet", http.StatusServiceUnavailable)
 			return
@@ -134,8 +163,8 @@ func (s *Server) handler(made []collector.Exporter) (http.Handler, error) {
 	})
 	links := []web.LandingLinks{
 		{Address: s.options.TelemetryPath, Text: "Metrics"},
-		{Address: "/-/healthy", Text: "Health"},
-		{Address: "/-/ready", Text: "Readiness", Description: "whether each source was asked once"},
+		{Address: healthyPath, Text: "Health"},
+		{Address: readyPath, Text: "Readiness", Description: "whether each source was asked once"},
 	}
 	for _, e := range made {
 		for _, pattern := range slices.Sorted(maps.Keys(e.Handlers)) {

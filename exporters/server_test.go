@@ -169,3 +169,15 @@ func TestListenFails(t *testing.T) {
 	require.ErrorContains(t, err, "tls_servr_config")
 	require.True(t, strings.Contains(err.Error(), broken))
 }
+
+func TestTelemetryPath(t *testing.T) {
+	made := one(func(context.Context, func(prometheus.Metric)) error { return nil })
+	made.Handlers = map[string]http.Handler{"GET /v1/things": http.NotFoundHandler()}
+	for path, says := range map[string]string{
+		"metrics": "such as /metrics", "": "such as /metrics", "/metrics/": "such as /metrics", "/{x": "such as /metrics", "/a b?c": "such as /metrics",
+		"/": "something else", "/-/ready": "something else", "/v1/things": "something else",
+	} {
+		_, err := Listen([]collector.Exporter{made}, Options{TelemetryPath: path, Log: slog.New(slog.DiscardHandler)})
+		require.ErrorContains(t, err, says, path)
+	}
+}

@@ -69,6 +69,7 @@ func TestNotStarted(t *testing.T) {
 		"no section":           {[]string{"dhcp", "--config.file", good}, []string{"the exporter dhcp has no section"}},
 		"a port taken":         {[]string{"--config.file", good, "--web.listen-address", taken.Addr().String()}, []string{"listening on " + taken.Addr().String()}},
 		"no web configuration": {[]string{"--config.file", good, "--web.config.file", "/no/such/web.yml"}, []string{"/no/such/web.yml"}},
+		"no such flag":         {[]string{"--nosuch"}, []string{"unknown flag: --nosuch"}},
 		"no such level":        {[]string{"--log.level", "loud"}, []string{"--log.level"}},
 	} {
 		t.Run(name, func(t *testing.T) {

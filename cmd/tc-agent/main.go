@@ -52,11 +52,21 @@ func main() {
 	os.Exit(1)
 }
 
+// flagSet is flags whose help begins with how they are used.
+func flagSet(synopses ...string) *flag.FlagSet {
+	flags := flag.NewFlagSet("tc-agent", flag.ContinueOnError)
+	flags.Usage = func() {
+		fmt.Fprintln(flags.Output(), "Usage:\n  "+strings.Join(synopses, "\n  "))
+		flags.PrintDefaults()
+	}
+	return flags
+}
+
 func run(ctx context.Context, args []string) error {
 	c := agent.Default()
 	c.Version = version
 	c.Client, _ = os.Hostname() // an empty name is refused later
-	flags := flag.NewFlagSet("tc-agent", flag.ContinueOnError)
+	flags := flagSet("tc-agent -exporter URL [OPTION ...]", "tc-agent token -secret-file FILE [-site] NAME ...")
 	exporter := flags.String("exporter", "", "the exporter's `URL`: https://exporter.example:9877")
 	tokenFile := flags.String("token-file", "", "a `file` with the token; else "+tokenVariable+" in the environment")
 	caFile := flags.String("ca-file", "", "a `file` with the authority of the exporter's certificate (PEM); else the system's")
@@ -152,7 +162,7 @@ func newHTTPClient(caFile string) (*http.Client, error) {
 
 // printTokens prints a token for each client or site, for the operator who has the exporter's secret.
 func printTokens(args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("tc-agent token", flag.ContinueOnError)
+	flags := flagSet("tc-agent token -secret-file FILE [-site] NAME ...")
 	secretFile := flags.String("secret-file", "", "a `file` with the exporter's secret; required")
 	site := flags.Bool("site", false, "the names are sites; such a token speaks for all clients of its site")
 	if err := flags.Parse(args); err != nil {

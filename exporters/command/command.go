@@ -4,7 +4,9 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -41,16 +43,23 @@ func New(name string) *cobra.Command {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			config, err := exporters.Load(file)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("%w; name it with --config.file", err)
+			}
 			if err != nil {
 				return NotStarted{err}
 			}
 			if check {
+				if err := config.Check(names); err != nil {
+					return NotStarted{err}
+				}
 				fmt.Fprintln(cmd.OutOrStdout(), file, "has no mistakes; what it names was not asked")
 				return nil
 			}
 			return serve(ctx, config, names, o)
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return NotStarted{err} })
 	flags := cmd.Flags()
 	flags.StringVar(&file, "config.file", "exporter.yaml", "the configuration")
 	flags.BoolVar(&check, "check", false, "only read the configuration and say what is wrong in it; the files and servers that it names are not asked")

@@ -90,7 +90,25 @@ func TestJoin(t *testing.T) {
 		s, o := count()
 		require.Equal(t, [2]int{services, others}, [2]int{s, o}, why)
 	}
+	before := b.traces
 	requireCounts("canaries are left out, also where the kernel knows them", 16, 1)
+
+	fresh := netip.MustParseAddrPort("192.0.2.1:2")
+	b.traces = b.traces.look(now, []sockdiag.Socket{{Remote: fresh}})
+	require.Equal(t, now, b.traces[fresh].since)
+	b.traces = b.traces.look(now.Add(time.Second), []sockdiag.Socket{{Remote: fresh}})
+	b.askedBefore = now.Add(-time.Second)
+	requireCounts("what is new has no name yet", 16, 0)
+	lost := b.traces[fresh]
+	lost.Timer, lost.Probes = sockdiag.Keepalive, 2
+	require.True(t, lost.HalfOpen())
+	b.traces[fresh] = lost
+	requireCounts("what is new and lost", 16, 1)
+	lost.Timer = sockdiag.None
+	b.traces[fresh] = lost
+	b.askedBefore = now
+	requireCounts("two answers did not name it", 16, 1)
+	b.askedBefore, b.traces = time.Time{}, before
 
 	b.rowsAt = now.Add(-time.Hour)
 	for remote := range b.traces {

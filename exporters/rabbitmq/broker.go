@@ -33,20 +33,22 @@ type broker struct {
 	now        func() time.Time
 	log        *slog.Logger
 
-	mu       sync.Mutex
-	rows     rows
-	looked   []row // at rowsAt
-	rowsAt   time.Time
-	traces   traces // at tracesAt
-	tracesAt time.Time
-	rungs    []probe.Rung             // the ladder, shortest silence first
-	outcomes map[string]probe.Outcome // canaries' last
+	mu                 sync.Mutex
+	rows               rows
+	looked             []row // at rowsAt
+	rowsAt             time.Time
+	asked, askedBefore time.Time // when the last two answers of the API were asked for
+	traces             traces    // at tracesAt
+	tracesAt           time.Time
+	rungs              []probe.Rung             // the ladder, shortest silence first
+	outcomes           map[string]probe.Outcome // canaries' last
 
 	assessed atomic.Pointer[[]prometheus.Metric] // so that a scrape waits for nobody
 }
 
 // updateManagement asks, and assesses anew even if nobody answered: what was said too long ago is told no more.
 func (b *broker) updateManagement(ctx context.Context) error {
+	asked := b.now()
 	all, err := b.management.connections(ctx)
 	var unacknowledged map[string]int64
 	if err == nil {
@@ -56,6 +58,7 @@ func (b *broker) updateManagement(ctx context.Context) error {
 	defer b.mu.Unlock()
 	if err == nil {
 		b.rowsAt = b.now()
+		b.askedBefore, b.asked = b.asked, asked
 		b.looked = b.rows.look(b.rowsAt, all, unacknowledged, b.classify)
 	}
 	b.assess()
@@ -148,12 +151,16 @@ func (b *broker) join() (joined []*connection, rowsCount, tracesCount bool) {
 		return joined, rowsCount, tracesCount
 	}
 	for remote, t := range b.traces {
-		if !named[remote] {
+		if !named[remote] && (!rowsCount || b.overlooked(t)) {
 			joined = append(joined, &connection{service: other, group: b.classify.group(remote.Addr()), trace: &t})
 		}
 	}
 	return joined, rowsCount, tracesCount
 }
+
+// overlooked says whether the API had the time to name a connection and did not. Until then nobody knows whose it is: a canary's
+// would count as a service's without protection, and there always is a new one. What is lost already is told at once.
+func (b *broker) overlooked(t trace) bool { return t.HalfOpen() || !t.since.After(b.askedBefore) }
 
 // Describe sends nothing: the exporter's families are all that there is.
 func (b *broker) Describe(chan<- *prometheus.Desc) {}

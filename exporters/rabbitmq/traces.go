@@ -10,7 +10,8 @@ import (
 // trace is a connection as the broker's kernel knows it, with what several looks at it told.
 type trace struct {
 	sockdiag.Socket
-	at time.Time
+	at    time.Time
+	since time.Time // of the first look at it
 
 	// keepAlive is after how long a silence the kernel probes the peer; 0: never. The kernel tells only when its timer fires; from
 	// the last sign of the peer to there is never more than the time looked for, and less while the connection is busy, because
@@ -44,7 +45,7 @@ func lookAtSocket(now time.Time, before trace, s sockdiag.Socket) trace {
 	heard := min(s.SinceReceived, s.SinceAck)
 	after := before
 	if before.at.IsZero() || s.SegmentsIn < before.SegmentsIn || s.BytesReceived < before.BytesReceived {
-		after = trace{arrivedAfter: now.Add(-heard)} // it may be another connection from the same port
+		after = trace{since: now, arrivedAfter: now.Add(-heard)} // it may be another connection from the same port
 	} else if s.SegmentsIn > before.SegmentsIn {
 		received, acknowledged := s.BytesReceived-before.BytesReceived, s.BytesAcked-before.BytesAcked
 		if received == heartbeatSize*uint64(s.DataSegmentsIn-before.DataSegmentsIn) &&

@@ -240,9 +240,17 @@ func (a *Account) reach(b *boot, step Step, at time.Time) {
 
 // finish ends a boot that has come as far as can be seen.
 func (a *Account) finish(server string, b *boot) {
-	at, done := b.reached[a.last]
+	_, done := b.reached[a.last]
 	if a.boots[server] != b || !done {
 		return
+	}
+	// The last step's own time may be before another's: a desktop may have its lease before Nova calls it ACTIVE, and lease files
+	// have whole seconds.
+	var at time.Time
+	for _, t := range b.reached {
+		if t.After(at) {
+			at = t
+		}
 	}
 	a.config.Observer.Took(b.kind, Total, max(0, at.Sub(b.accepted)))
 	a.end(server, b, Completed, at)

@@ -46,6 +46,8 @@ func TestAccount(t *testing.T) {
 			[]string{"create accepted", "create active 10s", "create total 10s", "create completed"}},
 		"no leases to be seen": {Config{Usable: true}, []Sighting{accepted, begun, active, usable},
 			[]string{"create accepted", "create begun 2s", "create active 8s", "create usable 30s", "create total 40s", "create completed"}},
+		"a lease from before ACTIVE": {Config{Leases: true}, []Sighting{accepted, begun, active, {Server: s, What: IsLeased, At: at(9)}},
+			[]string{"create accepted", "create begun 2s", "create active 8s", "create leased 0s", "create total 10s", "create completed"}},
 		"a lease of an earlier life": {Config{Leases: true}, []Sighting{
 			{Server: s, Kind: Start, What: WasAccepted, At: at(0)}, {Server: s, What: IsLeased, At: at(-100)}, {Server: s, Kind: Start, What: IsActive, At: at(3)},
 			{Server: s, What: IsLeased, At: at(-100)}, {Server: s, What: IsLeased, At: at(20)}},

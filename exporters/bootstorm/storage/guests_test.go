@@ -56,7 +56,7 @@ func measure(t *testing.T, load qemutest.DiskLoad, requests uint64) storage.Read
 // TestLatencyRisesWithTheLoad slows a guest's disk as a boot storm does: the guest wants more than the storage gives. With one
 // request at a time and L let through a second, a request takes 1/L less the guest's own time between two.
 func TestLatencyRisesWithTheLoad(t *testing.T) {
-	qemutest.Require(t)
+	qemutest.Require(t) // of the parts as well, which would leave nothing to compare
 	var free, throttled storage.Reading
 	t.Run("unthrottled", func(t *testing.T) { free = measure(t, qemutest.DiskLoad{}, 300) })
 	const limit = 20
