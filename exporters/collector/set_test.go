@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 )
 
@@ -211,6 +212,10 @@ deskstorm_test_wait_seconds_bucket{where="here",le="+Inf"} 1
 deskstorm_test_wait_seconds_sum{where="here"} 3
 deskstorm_test_wait_seconds_count{where="here"} 1
 `), waits.Name))
+	var native dto.Metric
+	require.NoError(t, waited.WithLabelValues("here").(prometheus.Metric).Write(&native))
+	require.NotNil(t, native.Histogram.Schema, "native buckets, beside the classic ones")
+	require.Len(t, native.Histogram.Bucket, 2)
 	problems, err := testutil.CollectAndLint(s)
 	require.NoError(t, err)
 	require.Empty(t, problems)
