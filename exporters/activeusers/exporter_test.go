@@ -277,7 +277,7 @@ func TestRefusals(t *testing.T) {
 		{"again", one, body(func(*report.Report) {}), 200, ""},
 		{"another event under the same number", one, body(func(r *report.Report) { r.Events = 9 }), 200, ""},
 		{"late", one, body(func(r *report.Report) {
-			r.Sequence, r.From, r.To = 8, f.now.Add(-62*time.Minute), f.now.Add(-61*time.Minute)
+			r.Sequence, r.From, r.To = 8, f.now.Add(-122*time.Minute), f.now.Add(-121*time.Minute)
 		}), 410, report.Late},
 		{"future", one, body(func(r *report.Report) { r.Sequence = 8; r.To = f.now.Add(61 * time.Second) }), 409, report.Future},
 		{"unknown", report.ClientToken(secret, "tc-9"), body(as("tc-9")), 403, report.Unknown},
