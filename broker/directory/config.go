@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/deskstorm/deskstorm/internal/authority"
 )
 
 // Config says where the directory is and what is in it. URLs and UserBase are required.
@@ -175,16 +176,12 @@ func (c Config) roots() (*x509.CertPool, error) {
 	if c.CAFile == "" {
 		return c.RootCAs, nil
 	}
-	pem, err := os.ReadFile(c.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading the directory's CA: %w", err)
-	}
 	pool := x509.NewCertPool()
 	if c.RootCAs != nil {
 		pool = c.RootCAs.Clone()
 	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("CAFile %s has no certificate in PEM form", c.CAFile)
+	if err := authority.Add(pool, c.CAFile); err != nil {
+		return nil, fmt.Errorf("reading the directory's CA: %w", err)
 	}
 	return pool, nil
 }

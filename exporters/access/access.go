@@ -4,14 +4,12 @@ package access
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"fmt"
-	"os"
 
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/deskstorm/deskstorm/cloud"
 	"github.com/deskstorm/deskstorm/cloud/notification"
+	"github.com/deskstorm/deskstorm/internal/authority"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
@@ -68,13 +66,9 @@ func (n Notifications) Listener(exporter string, priorities ...string) (notifica
 		l.Keys = append(l.Keys, n.Topic+"."+p)
 	}
 	if n.CAFile != "" {
-		pem, err := os.ReadFile(n.CAFile)
+		roots, err := authority.Read(n.CAFile)
 		if err != nil {
-			return notification.Listener{}, fmt.Errorf("reading the authority of the message broker's certificate: %w", err)
-		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return notification.Listener{}, fmt.Errorf("the file %s has no certificate in PEM form", n.CAFile)
+			return notification.Listener{}, err
 		}
 		l.TLS = &tls.Config{RootCAs: roots}
 	}

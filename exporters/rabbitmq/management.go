@@ -3,16 +3,16 @@ package rabbitmq
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
+
+	"github.com/deskstorm/deskstorm/internal/authority"
 )
 
 // Limits of what a management API may answer. A connection takes 300 bytes.
@@ -39,13 +39,9 @@ func tlsConfig(ca string) (*tls.Config, error) {
 	if ca == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(ca)
+	roots, err := authority.Read(ca)
 	if err != nil {
-		return nil, fmt.Errorf("reading the authorities' certificates: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("reading the authorities' certificates: %s has none", ca)
+		return nil, err
 	}
 	return &tls.Config{RootCAs: roots}, nil
 }
