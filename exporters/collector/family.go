@@ -98,6 +98,14 @@ func (f *Family) HistogramVec() *prometheus.HistogramVec {
 	}, f.Labels)
 }
 
+// Bool is a condition as Prometheus has it: 1 or 0.
+func Bool(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 func (f *Family) must(kind Kind) {
 	if f.Kind != kind {
 		panic(fmt.Sprintf("%s is a %s, not a %s", f.Name, f.Kind, kind))

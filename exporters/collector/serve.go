@@ -43,7 +43,7 @@ func (s *Set) Collect(out chan<- prometheus.Metric) {
 		s.collectSource(out, src)
 	}
 	for _, l := range s.listeners {
-		out <- running.Value(bit(l.runs.Load()), l.collector)
+		out <- running.Value(Bool(l.runs.Load()), l.collector)
 	}
 }
 
@@ -69,13 +69,6 @@ func (s *Set) collectSource(out chan<- prometheus.Metric, src *source) {
 	for _, m := range st.metrics {
 		out <- m
 	}
-}
-
-func bit(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func seconds(t time.Time) float64 {

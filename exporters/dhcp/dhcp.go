@@ -106,7 +106,7 @@ func (n *network) update(ctx context.Context, emit func(prometheus.Metric)) erro
 	v.shared = len(processes) > 1
 	found := v.situations()
 	for _, s := range Situations() {
-		emit(situation.Value(bit(slices.Contains(found, s)), n.Name, string(s)))
+		emit(situation.Value(collector.Bool(slices.Contains(found, s)), n.Name, string(s)))
 	}
 	n.tell(found, v.result, processes)
 	return errors.Join(errs...)
@@ -120,7 +120,7 @@ func (n *network) probe(ctx context.Context, emit func(prometheus.Metric)) (dhcp
 		lacks = *e
 	}
 	for _, c := range n.Target.Needs() {
-		emit(missingCapability.Value(bit(slices.Contains(lacks.Missing, c)), n.Name, string(c)))
+		emit(missingCapability.Value(collector.Bool(slices.Contains(lacks.Missing, c)), n.Name, string(c)))
 	}
 	if err != nil {
 		return r, err
@@ -260,11 +260,4 @@ func (n *network) tell(found []Situation, r *dhcp.Result, processes []string) {
 		attributes = append(attributes, "sharing", processes)
 	}
 	n.log.Warn("the network's DHCP", attributes...)
-}
-
-func bit(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/deskstorm/deskstorm/exporters/collector"
 	probe "github.com/deskstorm/deskstorm/probe/amqp"
 	"github.com/deskstorm/deskstorm/probe/sockdiag"
 )
@@ -122,7 +123,7 @@ func (b *broker) assess() {
 			emit(unprotected.Value(float64(s.unprotected), labels...))
 		}
 		if protectionKnown && cutKnown {
-			emit(lossRisk.Value(bit(risky(s.weakest, lower, upper)), labels...))
+			emit(lossRisk.Value(collector.Bool(risky(s.weakest, lower, upper)), labels...))
 		}
 		if s.idleKnown {
 			emit(idle.Value(s.idle.Seconds(), labels...))
@@ -164,11 +165,4 @@ func seconds(d time.Duration) float64 {
 		return math.Inf(1)
 	}
 	return d.Seconds()
-}
-
-func bit(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/deskstorm/deskstorm/exporters/collector"
 	probe "github.com/deskstorm/deskstorm/probe/amqp"
 )
 
@@ -48,7 +49,7 @@ func (m *canaryMetrics) take(broker, canary string, at time.Time, r probe.Result
 	if r.Outcome == probe.Canceled {
 		return // the exporter ends
 	}
-	m.up.WithLabelValues(broker, canary).Set(bit(r.Outcome == probe.Delivered))
+	m.up.WithLabelValues(broker, canary).Set(collector.Bool(r.Outcome == probe.Delivered))
 	m.last.WithLabelValues(broker, canary).Set(float64(at.UnixNano()) / 1e9)
 	m.trips.WithLabelValues(broker, canary, string(r.Outcome)).Inc()
 	if r.Outcome == probe.Delivered {

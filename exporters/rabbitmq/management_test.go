@@ -17,8 +17,8 @@ import (
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
-// stub is a management API with some connections, two channels each, of which every hundredth has an unacknowledged message.
-func stub(t testing.TB, count int) *httptest.Server {
+// managementAPI is one with some connections, two channels each, of which every hundredth has an unacknowledged message.
+func managementAPI(t testing.TB, count int) *httptest.Server {
 	type object = map[string]any
 	items := map[string][]object{}
 	for i := range count {
@@ -64,7 +64,7 @@ func stub(t testing.TB, count int) *httptest.Server {
 	return server
 }
 
-func stubBroker(t testing.TB, url string) *broker {
+func brokerOf(t testing.TB, url string) *broker {
 	b, err := newBroker(Broker{Name: "bus", Management: &Management{
 		URL: url, User: "monitor", Password: configfile.Plain("monitor-secret"),
 	}}, classifier{services: DefaultServices()}, newCanaryMetrics(), slog.New(slog.DiscardHandler))
@@ -73,7 +73,7 @@ func stubBroker(t testing.TB, url string) *broker {
 }
 
 func TestManagementLists(t *testing.T) {
-	b := stubBroker(t, stub(t, 1201).URL)
+	b := brokerOf(t, managementAPI(t, 1201).URL)
 	all, err := b.management.connections(t.Context())
 	require.NoError(t, err)
 	require.Len(t, all, 1201)
@@ -110,7 +110,7 @@ func TestManagementFails(t *testing.T) {
 		{"nobody there", "http://127.0.0.1:1", "asking the management API"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := stubBroker(t, test.url)
+			b := brokerOf(t, test.url)
 			err := b.updateManagement(t.Context())
 			require.ErrorContains(t, err, test.want)
 			require.NotContains(t, err.Error(), "monitor-secret")
@@ -121,7 +121,7 @@ func TestManagementFails(t *testing.T) {
 	defer hanging.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	require.ErrorIs(t, stubBroker(t, hanging.URL).updateManagement(ctx), context.DeadlineExceeded)
+	require.ErrorIs(t, brokerOf(t, hanging.URL).updateManagement(ctx), context.DeadlineExceeded)
 }
 
 // TestStrangeConnections: what the API leaves out or has words for is no failure.
@@ -136,7 +136,7 @@ func TestStrangeConnections(t *testing.T) {
 			{"name": "c", "client_properties": []}, {}]`))
 	}))
 	defer server.Close()
-	b := stubBroker(t, server.URL)
+	b := brokerOf(t, server.URL)
 	err := b.updateManagement(t.Context())
 	require.NoError(t, err)
 	require.Len(t, b.looked, 1)
@@ -146,7 +146,7 @@ func TestStrangeConnections(t *testing.T) {
 
 // BenchmarkRefresh is what a look at 10,000 connections costs: the API's answers (made before), their reading, and the metrics.
 func BenchmarkRefresh(b *testing.B) {
-	broker := stubBroker(b, stub(b, 10_000).URL)
+	broker := brokerOf(b, managementAPI(b, 10_000).URL)
 	for b.Loop() {
 		require.NoError(b, broker.updateManagement(b.Context()))
 	}
