@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/lab/netns"
 	"github.com/deskstorm/deskstorm/lab/netns/netnstest"
 	"github.com/deskstorm/deskstorm/lab/ovs"
 	"github.com/deskstorm/deskstorm/lab/ovs/ovstest"
@@ -86,13 +87,20 @@ func leaksNothing(t *testing.T, f func()) {
 	}
 }
 
-func TestDatabaseRestarts(t *testing.T) {
+// startSwitch starts an Open vSwitch with an integration bridge in a namespace of its own.
+func startSwitch(t *testing.T, ctx context.Context) (*ovs.Switch, *netns.Namespace) {
+	t.Helper()
 	ovstest.Require(t)
 	space := netnstest.New(t, "ovsdb")
 	s := ovstest.StartT(t, ovs.Config{Namespace: space.Path()})
+	require.NoError(t, s.AddBridge(ctx, "br-int"))
+	return s, space
+}
+
+func TestDatabaseRestarts(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	require.NoError(t, s.AddBridge(ctx, "br-int"))
+	s, space := startSwitch(t, ctx)
 	overTCP := serve(t, func(conn net.Conn) {
 		if socket, err := net.Dial("unix", s.Socket); err == nil {
 			relay(conn, socket)
@@ -206,12 +214,9 @@ func TestSet(t *testing.T) {
 
 // How long a refresh takes at a real database of a host, and of one with more desktops than any has.
 func TestScale(t *testing.T) {
-	ovstest.Require(t)
-	space := netnstest.New(t, "ovsdb")
-	s := ovstest.StartT(t, ovs.Config{Namespace: space.Path()})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	require.NoError(t, s.AddBridge(ctx, "br-int"))
+	s, space := startSwitch(t, ctx)
 	s.KillDaemon() // which would look for each device
 	e := newExporter(t, Config{Database: "unix:" + s.Socket, Namespace: space.Path(), Namespaces: t.TempDir()}, Sources{})
 	ports := 0
@@ -241,12 +246,9 @@ func TestScale(t *testing.T) {
 }
 
 func TestDomains(t *testing.T) {
-	ovstest.Require(t)
-	space := netnstest.New(t, "ovsdb")
-	s := ovstest.StartT(t, ovs.Config{Namespace: space.Path()})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	require.NoError(t, s.AddBridge(ctx, "br-int"))
+	s, space := startSwitch(t, ctx)
 	require.NoError(t, s.Plug(ctx, "br-int", "vnet0", "a"))
 	var domains []DomainInterface
 	e := newExporter(t, Config{Database: "unix:" + s.Socket, Namespace: space.Path()},

@@ -102,11 +102,11 @@ func TestDiskstatsOfThisKernel(t *testing.T) {
 	f, err := os.Create(file)
 	require.NoError(t, err)
 	defer f.Close()
-	name := deviceOf(t, f)
-	if name == "" {
-		t.Skip("the temporary directory is on no disk of /proc/diskstats")
+	name := deviceOf(t, f) // empty on a tmpfs or an overlay; then the kernel's own figures must make sense, and no more
+	reader := Diskstats{}
+	if name != "" {
+		reader.Devices = []string{name}
 	}
-	reader := Diskstats{Devices: []string{name}}
 	before, err := reader.Read(t.Context())
 	require.NoError(t, err)
 	begun := time.Now()
@@ -120,10 +120,13 @@ func TestDiskstatsOfThisKernel(t *testing.T) {
 	require.NoError(t, err)
 	r := Rate(before, after, time.Since(begun))
 	t.Logf("%s: %+v", name, r)
-	require.Equal(t, 1, r.Disks)
-	require.GreaterOrEqual(t, after[name].Writes-before[name].Writes, uint64(writes))
-	require.GreaterOrEqual(t, after[name].WrittenBytes-before[name].WrittenBytes, uint64(writes*64<<10))
-	require.GreaterOrEqual(t, r.WriteLatency, 0.0)
+	require.Positive(t, r.Disks)
+	if name != "" {
+		require.Equal(t, 1, r.Disks)
+		require.GreaterOrEqual(t, after[name].Writes-before[name].Writes, uint64(writes))
+		require.GreaterOrEqual(t, after[name].WrittenBytes-before[name].WrittenBytes, uint64(writes*64<<10))
+		require.GreaterOrEqual(t, r.WriteLatency, 0.0)
+	}
 	require.GreaterOrEqual(t, r.Utilisation, 0.0)
 	require.LessOrEqual(t, r.Utilisation, 1.0)
 	require.GreaterOrEqual(t, r.Queue, 0.0)
