@@ -8,7 +8,7 @@ import (
 	"github.com/grafana/sobek"
 
 	"github.com/deskstorm/deskstorm/broker/client"
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // defaultLoginTimeout bounds a login: it may wait until a desktop has booted.
@@ -43,7 +43,7 @@ func parseThinClient(rt *sobek.Runtime, v sobek.Value) (thinClientOptions, error
 	case o.who.User == "" || o.who.Password == "":
 		// A directory takes an empty password for an anonymous login, which always succeeds (RFC 4513, 5.1.2).
 		return o, errors.New("needs user and password")
-	case o.report.url != "" && (!report.ValidName(o.who.ThinClient) || o.who.Site == ""):
+	case o.report.url != "" && (!activity.ValidName(o.who.ThinClient) || o.who.Site == ""):
 		return o, errors.New("report needs an id of letters, digits, dots, hyphens, underscores and colons, and a site")
 	}
 	if o.profile != "" {
@@ -87,7 +87,7 @@ func (f *fields) report(to *reportTo) {
 		f.text("token", &to.token)
 		f.text("ca", &to.ca)
 	})
-	if _, err := report.NewClient(to.url, to.token, nil); err != nil {
+	if _, err := activity.NewClient(to.url, to.token, nil); err != nil {
 		f.fail("report", "cannot be used: %v", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 	"go.k6.io/k6/v2/metrics"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // reportTo is an exporter of active users as a script names it. It is
@@ -48,7 +48,7 @@ func (r *reporters) init(o *outputs) {
 
 // reporter is the way to one exporter.
 type reporter struct {
-	client  *report.Client
+	client  *activity.Client
 	run     string
 	outputs *outputs
 	out     chan<- metrics.SampleContainer
@@ -60,7 +60,7 @@ type reporter struct {
 	mu        sync.Mutex
 	open      map[*session]*seat
 	sequences map[string]uint64 // by thin client, over all its sessions
-	unsent    []report.Report
+	unsent    []activity.Report
 	dropped   int
 }
 
@@ -86,7 +86,7 @@ func (r *reporters) reporter(to reportTo, out chan<- metrics.SampleContainer, m 
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
 	}
-	client, err := report.NewClient(to.url, to.token, &http.Client{Transport: transport, Timeout: reportTimeout})
+	client, err := activity.NewClient(to.url, to.token, &http.Client{Transport: transport, Timeout: reportTimeout})
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
@@ -155,7 +155,7 @@ func (r *reporter) add(s *session, now time.Time, leaving bool) {
 	}
 	connected := !leaving
 	r.sequences[at.client]++
-	one := report.Report{
+	one := activity.Report{
 		Client: at.client, Run: r.run, Sequence: r.sequences[at.client], From: at.since, To: now, Events: uint64(keys - at.told),
 		Connected: &connected, Leaving: leaving, Site: at.site,
 	}
@@ -187,9 +187,9 @@ func (r *reporter) tell(ctx context.Context) {
 	r.mu.Unlock()
 
 	results := map[string]int{"dropped": dropped}
-	var again []report.Report
+	var again []activity.Report
 	for len(send) > 0 {
-		batch := send[:min(len(send), report.MaxReports)]
+		batch := send[:min(len(send), activity.MaxReports)]
 		send = send[len(batch):]
 		answered, err := r.client.Send(ctx, batch)
 		if err != nil { // nothing is known of any: the same reports are sent again, and not counted twice

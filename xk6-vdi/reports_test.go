@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // intake takes reports as an exporter does, each once.
@@ -20,7 +20,7 @@ type intake struct {
 	away    bool // it takes them and its answers are lost
 	tokens  []string
 	seen    map[string]bool
-	reports []report.Report
+	reports []activity.Report
 }
 
 func newIntake(t *testing.T) *intake {
@@ -28,24 +28,24 @@ func newIntake(t *testing.T) *intake {
 	in.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		in.mu.Lock()
 		defer in.mu.Unlock()
-		var body report.Request
+		var body activity.Request
 		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 			t.Error(err)
 		}
 		in.tokens = append(in.tokens, r.Header.Get("Authorization"))
-		answer := report.Answer{}
+		answer := activity.Answer{}
 		for _, one := range body.Reports {
 			if err := one.Validate(); err != nil {
 				t.Error(err)
 			}
 			key, _ := json.Marshal([]any{one.Client, one.Run, one.Sequence})
 			if in.seen[string(key)] {
-				answer.Results = append(answer.Results, report.Duplicate)
+				answer.Results = append(answer.Results, activity.Duplicate)
 				continue
 			}
 			in.seen[string(key)] = true
 			in.reports = append(in.reports, one)
-			answer.Results = append(answer.Results, report.Accepted)
+			answer.Results = append(answer.Results, activity.Accepted)
 		}
 		if in.away {
 			w.WriteHeader(http.StatusBadGateway)

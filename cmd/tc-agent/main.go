@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,7 +19,8 @@ import (
 	"time"
 
 	"github.com/deskstorm/deskstorm/exporters/activeusers/agent"
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
+	"github.com/deskstorm/deskstorm/internal/authority"
 )
 
 // version is set by the linker: -ldflags "-X main.version=1.2.3".
@@ -106,7 +106,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	to, err := report.NewClient(*exporter, token, client)
+	to, err := activity.NewClient(*exporter, token, client)
 	if err != nil {
 		return fmt.Errorf("-exporter: %w", err)
 	}
@@ -147,13 +147,9 @@ func newHTTPClient(caFile string) (*http.Client, error) {
 		MaxIdleConns: 1, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 	if caFile != "" {
-		pem, err := readSmall(caFile)
+		pool, err := authority.Read(caFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading the authority: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("reading the authority: %s holds no certificate in PEM", caFile)
+			return nil, err
 		}
 		transport.TLSClientConfig.RootCAs = pool
 	}
@@ -182,9 +178,9 @@ func printTokens(args []string, out io.Writer) error {
 	if secret == "" {
 		return errors.New("reading the secret: the file is empty")
 	}
-	tokenOf := report.ClientToken
+	tokenOf := activity.ClientToken
 	if *site {
-		tokenOf = report.SiteToken
+		tokenOf = activity.SiteToken
 	}
 	for _, name := range flags.Args() {
 		if _, err := fmt.Fprintln(out, name, tokenOf(secret, name)); err != nil {

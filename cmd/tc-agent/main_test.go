@@ -22,8 +22,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/deskstorm/deskstorm/exporters/activeusers"
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/internal/activity"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/lab/child"
 )
@@ -72,7 +72,8 @@ func TestLinksNothingHeavy(t *testing.T) {
 		require.Contains(t, []string{
 			"github.com/deskstorm/deskstorm/cmd/tc-agent",
 			"github.com/deskstorm/deskstorm/exporters/activeusers/agent",
-			"github.com/deskstorm/deskstorm/exporters/activeusers/report",
+			"github.com/deskstorm/deskstorm/internal/activity",
+			"github.com/deskstorm/deskstorm/internal/authority",
 		}, path)
 	}
 }
@@ -155,7 +156,7 @@ func TestProgram(t *testing.T) {
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: first.server.Certificate().Raw})
 	p, err := child.Start(exec.Command(build(t, runtime.GOARCH), "-exporter", "https://"+address, "-client", "tc-1",
 		"-site", "N1", "-department", "sales", "-interval", "1s", "-ca-file", put("ca.pem", string(certificate)),
-		"-token-file", put("token", report.ClientToken(secret, "tc-1")+"\n"), "-input-dir", filepath.Join(dir, "input"),
+		"-token-file", put("token", activity.ClientToken(secret, "tc-1")+"\n"), "-input-dir", filepath.Join(dir, "input"),
 		"-display-log", log))
 	require.NoError(t, err)
 	defer p.Kill()
@@ -188,7 +189,7 @@ func TestProgram(t *testing.T) {
 	<-p.Done
 	require.NoError(t, p.Err, p.Said.String())
 	require.Zero(t, second.sum(t, "connected"))
-	require.NotContains(t, p.Said.String(), report.ClientToken(secret, "tc-1"))
+	require.NotContains(t, p.Said.String(), activity.ClientToken(secret, "tc-1"))
 }
 
 func TestCommandLine(t *testing.T) {
@@ -206,7 +207,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"-token-file", token, "-exporter", "https://user:secret@exporter.example"}, "no user"},
 		{[]string{"-token-file", token, "-exporter", "https://exporter.example", "-client", "a b"}, "the client's name"},
 		{[]string{"-token-file", token, "-exporter", "https://exporter.example", "-client", "a", "-interval", "1ms"}, "the interval"},
-		{[]string{"-token-file", token, "-ca-file", token}, "holds no certificate"},
+		{[]string{"-token-file", token, "-ca-file", token}, "has no certificate in PEM form"},
 		{[]string{"-display-errors", "("}, "-display-errors"},
 		{[]string{"start"}, `unexpected "start"`},
 	} {
@@ -223,8 +224,8 @@ func TestPrintTokens(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, printTokens([]string{"-secret-file", file, "tc-1", "tc-2"}, &out))
 	require.NoError(t, printTokens([]string{"-secret-file", file, "-site", "N1"}, &out))
-	require.Equal(t, "tc-1 "+report.ClientToken(secret, "tc-1")+"\ntc-2 "+report.ClientToken(secret, "tc-2")+
-		"\nN1 "+report.SiteToken(secret, "N1")+"\n", out.String())
+	require.Equal(t, "tc-1 "+activity.ClientToken(secret, "tc-1")+"\ntc-2 "+activity.ClientToken(secret, "tc-2")+
+		"\nN1 "+activity.SiteToken(secret, "N1")+"\n", out.String())
 	require.ErrorIs(t, printTokens(nil, &out), errUsage)
 	require.Error(t, printTokens([]string{"-secret-file", file + "x", "tc-1"}, &out))
 }

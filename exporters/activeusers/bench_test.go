@@ -28,8 +28,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/internal/activity"
 	"github.com/deskstorm/deskstorm/lab/child"
 )
 
@@ -40,13 +40,13 @@ const (
 )
 
 // full is what an agent says.
-func full(i int, sequence uint64, now time.Time) report.Report {
+func full(i int, sequence uint64, now time.Time) activity.Report {
 	celsius, free := 41.5, 0.5
-	return report.Report{
+	return activity.Report{
 		Client: fmt.Sprintf("tc-%05d", i), Run: "JBSWY3DPEHPK3PXPJBSWY3DPEH", Sequence: sequence,
 		From: now.Add(-reportEvery), To: now, Events: uint64(i % 100), LastInput: now.Add(-time.Second),
 		Site: []string{"N1", "N2"}[i%2], Department: "sales",
-		State: &report.State{Version: "1.0.0", Boot: now.Add(-time.Hour), Temperature: &celsius, DiskFree: &free},
+		State: &activity.State{Version: "1.0.0", Boot: now.Add(-time.Hour), Temperature: &celsius, DiskFree: &free},
 	}
 }
 
@@ -61,10 +61,10 @@ func benchExporter(b *testing.B, now func() time.Time) collector.Exporter {
 func BenchmarkReport(b *testing.B) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	now := time.Now()
-	h := benchExporter(b, func() time.Time { return now }).Handlers["POST "+report.Path]
+	h := benchExporter(b, func() time.Time { return now }).Handlers["POST "+activity.Path]
 	tokens := make([]string, fleetSize)
 	for i := range tokens {
-		tokens[i] = "Bearer " + report.ClientToken(secret, fmt.Sprintf("tc-%05d", i))
+		tokens[i] = "Bearer " + activity.ClientToken(secret, fmt.Sprintf("tc-%05d", i))
 	}
 	b.ReportAllocs()
 	sequence := uint64(0)
@@ -76,43 +76,39 @@ func BenchmarkReport(b *testing.B) {
 			sequence++
 		}
 		n++
-		body, err := json.Marshal(report.Request{Reports: []report.Report{full(i, sequence, now)}})
-		require.NoError(b, err)
-		r := httptest.NewRequest(http.MethodPost, report.Path, bytes.NewReader(body))
-		r.Header.Set("Authorization", tokens[i])
-		w := httptest.NewRecorder()
-		b.StartTimer()
-		h.ServeHTTP(w, r)
-		b.StopTimer()
-		require.Equal(b, http.StatusOK, w.Code)
-		b.StartTimer()
+		deliver(b, h, tokens[i], []activity.Report{full(i, sequence, now)})
 	}
+}
+
+// deliver sends reports, of which only the handler's work is timed. The timer is stopped before, and runs after.
+func deliver(b *testing.B, h http.Handler, token string, reports []activity.Report) {
+	body, err := json.Marshal(activity.Request{Reports: reports})
+	require.NoError(b, err)
+	r := httptest.NewRequest(http.MethodPost, activity.Path, bytes.NewReader(body))
+	r.Header.Set("Authorization", token)
+	w := httptest.NewRecorder()
+	b.StartTimer()
+	h.ServeHTTP(w, r)
+	b.StopTimer()
+	require.Equal(b, http.StatusOK, w.Code)
+	b.StartTimer()
 }
 
 // A thousand reports a request, as a relay or a load test sends them.
 func BenchmarkBatchOf1000(b *testing.B) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	now := time.Now()
-	h := benchExporter(b, func() time.Time { return now }).Handlers["POST "+report.Path]
+	h := benchExporter(b, func() time.Time { return now }).Handlers["POST "+activity.Path]
 	sequence := uint64(0)
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
 		sequence++
-		batch := make([]report.Report, report.MaxReports)
+		batch := make([]activity.Report, activity.MaxReports)
 		for i := range batch {
 			batch[i] = full(2*i, sequence, now)
 		}
-		body, err := json.Marshal(report.Request{Reports: batch})
-		require.NoError(b, err)
-		r := httptest.NewRequest(http.MethodPost, report.Path, bytes.NewReader(body))
-		r.Header.Set("Authorization", "Bearer "+report.SiteToken(secret, "N1"))
-		w := httptest.NewRecorder()
-		b.StartTimer()
-		h.ServeHTTP(w, r)
-		b.StopTimer()
-		require.Equal(b, http.StatusOK, w.Code)
-		b.StartTimer()
+		deliver(b, h, "Bearer "+activity.SiteToken(secret, "N1"), batch)
 	}
 }
 
@@ -124,7 +120,7 @@ func BenchmarkScrape(b *testing.B) {
 	require.NoError(b, err)
 	for i := range fleetSize {
 		r := full(i, 1, now)
-		require.Equal(b, report.Accepted, e.clients.take(&r, now))
+		require.Equal(b, activity.Accepted, e.clients.take(&r, now))
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collector.NewSet([]collector.Exporter{e.exporter([]string{secret})}, e.log))
@@ -224,10 +220,10 @@ func BenchmarkFleet(b *testing.B) {
 	}
 	var accepted atomic.Int64
 	var late atomic.Int64 // the longest wait for an answer
-	clients := make([]*report.Client, fleetSize)
+	clients := make([]*activity.Client, fleetSize)
 	for i := range clients {
-		token := report.ClientToken(secret, fmt.Sprintf("tc-%05d", i))
-		clients[i], err = report.NewClient(url, token, newHTTPClient())
+		token := activity.ClientToken(secret, fmt.Sprintf("tc-%05d", i))
+		clients[i], err = activity.NewClient(url, token, newHTTPClient())
 		require.NoError(b, err)
 	}
 	var wg sync.WaitGroup
@@ -240,8 +236,8 @@ func BenchmarkFleet(b *testing.B) {
 			}
 			wg.Go(func() {
 				sent := time.Now()
-				results, err := clients[i].Send(b.Context(), []report.Report{full(i, sequence, sent)})
-				if err != nil || results[0] != report.Accepted {
+				results, err := clients[i].Send(b.Context(), []activity.Report{full(i, sequence, sent)})
+				if err != nil || results[0] != activity.Accepted {
 					firstError.CompareAndSwap(nil, fmt.Sprint(results, err))
 					return
 				}

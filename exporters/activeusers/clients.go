@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // client is what is known of one.
@@ -78,7 +78,7 @@ type clients struct {
 	events  []uint64 // by place
 	errors  []uint64 // of display clients, by site
 	dropped []uint64 // reports that agents lost, by site
-	results map[report.Result]uint64
+	results map[activity.Result]uint64
 }
 
 func newClients(p *places, c Config) *clients {
@@ -86,7 +86,7 @@ func newClients(p *places, c Config) *clients {
 		places: p, config: c, by: map[string]*client{},
 		used: make([]bool, p.count()), events: make([]uint64, p.count()),
 		errors: make([]uint64, len(p.sites)), dropped: make([]uint64, len(p.sites)),
-		results: map[report.Result]uint64{},
+		results: map[activity.Result]uint64{},
 	}
 }
 
@@ -110,7 +110,7 @@ func (cs *clients) setInventory(inv *inventory) {
 }
 
 // locate returns where a client is, by the inventory or by its own word.
-func (cs *clients) locate(r *report.Report) (at place, own, ok bool) {
+func (cs *clients) locate(r *activity.Report) (at place, own, ok bool) {
 	if inv := cs.inventory.Load(); inv != nil {
 		return inv.find(r.Client)
 	}
@@ -130,7 +130,7 @@ func (cs *clients) inventorySite(client string) (site string, ok bool) {
 }
 
 // take counts a valid report, whose token is good.
-func (cs *clients) take(r *report.Report, now time.Time) report.Result {
+func (cs *clients) take(r *activity.Report, now time.Time) activity.Result {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	result := cs.judge(r, now)
@@ -138,26 +138,26 @@ func (cs *clients) take(r *report.Report, now time.Time) report.Result {
 	return result
 }
 
-func (cs *clients) judge(r *report.Report, now time.Time) report.Result {
+func (cs *clients) judge(r *activity.Report, now time.Time) activity.Result {
 	at, own, ok := cs.locate(r)
 	switch {
 	case !ok:
-		return report.Unknown
+		return activity.Unknown
 	case r.To.After(now.Add(cs.config.Future)):
-		return report.Future
+		return activity.Future
 	case r.To.Before(now.Add(-cs.config.Late)):
-		return report.Late
+		return activity.Late
 	}
 	c, ok := cs.by[r.Client]
 	if !ok {
 		if len(cs.by) >= cs.config.MaxClients {
-			return report.Full
+			return activity.Full
 		}
 		c = &client{}
 		cs.by[r.Client] = c
 	}
 	if !c.take(r.Run, r.Sequence) {
-		return report.Duplicate
+		return activity.Duplicate
 	}
 	c.place, c.own = at, own
 	cs.used[at] = true
@@ -179,10 +179,10 @@ func (cs *clients) judge(r *report.Report, now time.Time) report.Result {
 		c.connected = r.Connected == nil || *r.Connected
 		c.left = r.Leaving
 	}
-	return report.Accepted
+	return activity.Accepted
 }
 
-func (cs *clients) addState(c *client, r *report.Report) {
+func (cs *clients) addState(c *client, r *activity.Report) {
 	if r.State == nil {
 		return
 	}
@@ -195,7 +195,7 @@ func (cs *clients) addState(c *client, r *report.Report) {
 }
 
 // refuse counts reports that did not come as far as take.
-func (cs *clients) refuse(result report.Result) {
+func (cs *clients) refuse(result activity.Result) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.results[result]++
@@ -246,7 +246,7 @@ type snapshot struct {
 	places   []count
 	sites    []condition
 	versions map[string]int
-	results  map[report.Result]uint64
+	results  map[activity.Result]uint64
 }
 
 func (cs *clients) snapshot(now time.Time) snapshot {

@@ -12,9 +12,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
 	"github.com/deskstorm/deskstorm/exporters/activeusers/roster"
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // Reports, scrapes and files that change come at once, as the race detector sees.
@@ -38,9 +38,9 @@ func TestAllAtOnce(t *testing.T) {
 		wg.Go(func() {
 			for n := range uint64(200) {
 				now := time.Now()
-				r := report.Report{
+				r := activity.Report{
 					Client: fmt.Sprintf("tc-%d", worker), Run: "a", Sequence: n/2 + 1, From: now, To: now, Events: 1,
-					State: &report.State{Version: "1"},
+					State: &activity.State{Version: "1"},
 				}
 				e.clients.take(&r, now)
 			}
@@ -64,8 +64,8 @@ func TestAllAtOnce(t *testing.T) {
 	require.ErrorIs(t, <-done, context.Canceled)
 	require.FileExists(t, c.History)
 	s := e.clients.snapshot(time.Now())
-	require.Equal(t, uint64(400), s.results[report.Accepted])
-	require.Equal(t, uint64(400), s.results[report.Duplicate])
+	require.Equal(t, uint64(400), s.results[activity.Accepted])
+	require.Equal(t, uint64(400), s.results[activity.Duplicate])
 	at := e.places.at("N1", "sales")
 	require.Equal(t, 4, s.places[at].active)
 	require.Equal(t, uint64(400), s.places[at].events)

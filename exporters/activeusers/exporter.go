@@ -16,9 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/deskstorm/deskstorm/exporters/activeusers/baseline"
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
 	"github.com/deskstorm/deskstorm/exporters/activeusers/roster"
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/internal/activity"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
@@ -94,7 +94,7 @@ func New(c Config, log *slog.Logger) (collector.Exporter, error) {
 func (e *exporter) exporter(secrets []string) collector.Exporter {
 	return collector.Exporter{
 		Name: "activeusers", Families: Families(), Live: []prometheus.Collector{e}, Run: e.run,
-		Handlers: map[string]http.Handler{"POST " + report.Path: newIntake(e.clients, e.config.Sites, secrets, e.now)},
+		Handlers: map[string]http.Handler{"POST " + activity.Path: newIntake(e.clients, e.config.Sites, secrets, e.now)},
 	}
 }
 

@@ -20,9 +20,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
 	"github.com/deskstorm/deskstorm/exporters/activeusers/roster"
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 const secret = "a secret of the test's own"
@@ -75,22 +75,22 @@ func (f *fixture) pass(d time.Duration) {
 }
 
 // client sends with a client's own token.
-func (f *fixture) client(t testing.TB, name string) *report.Client {
+func (f *fixture) client(t testing.TB, name string) *activity.Client {
 	t.Helper()
-	c, err := report.NewClient(f.url, report.ClientToken(secret, name), nil)
+	c, err := activity.NewClient(f.url, activity.ClientToken(secret, name), nil)
 	require.NoError(t, err)
 	return c
 }
 
 // of is a report of the last 10 seconds.
-func (f *fixture) of(client string, sequence, events uint64) report.Report {
-	return report.Report{
+func (f *fixture) of(client string, sequence, events uint64) activity.Report {
+	return activity.Report{
 		Client: client, Run: "run", Sequence: sequence, From: f.now.Add(-10 * time.Second), To: f.now, Events: events,
 		Site: "N1", Department: "sales",
 	}
 }
 
-func (f *fixture) send(t testing.TB, reports ...report.Report) []report.Result {
+func (f *fixture) send(t testing.TB, reports ...activity.Report) []activity.Result {
 	t.Helper()
 	results, err := f.client(t, reports[0].Client).Send(t.Context(), reports)
 	require.NoError(t, err)
@@ -196,7 +196,7 @@ func TestState(t *testing.T) {
 	free := []float64{0.5, 0.125}
 	for i := range 2 {
 		r := f.of(fmt.Sprintf("tc-%d", i), 1, 0)
-		r.State = &report.State{
+		r.State = &activity.State{
 			Version: "1.2", Boot: f.now.Add(-time.Duration(i*11+1) * time.Minute), Temperature: &celsius[i], DiskFree: &free[i],
 			DisplayErrors: 3, Dropped: 2,
 		}
@@ -205,7 +205,7 @@ func TestState(t *testing.T) {
 	}
 	f.send(t, f.of("tc-2", 1, 0))
 	ahead := f.of("ahead", 1, 0)
-	ahead.State = &report.State{Version: "1.2", Boot: f.now.AddDate(1, 0, 0)} // by a clock that was wrong then
+	ahead.State = &activity.State{Version: "1.2", Boot: f.now.AddDate(1, 0, 0)} // by a clock that was wrong then
 	f.send(t, ahead)
 	f.require(t, 3, "agents", "1.2")
 	f.require(t, 1, "agents", "unknown")
@@ -218,7 +218,7 @@ func TestState(t *testing.T) {
 	require.False(t, ok)
 	for i := range 20 {
 		r := f.of(fmt.Sprintf("old-%d", i), 1, 0)
-		r.State = &report.State{Version: fmt.Sprintf("0.%d", i)}
+		r.State = &activity.State{Version: fmt.Sprintf("0.%d", i)}
 		f.send(t, r)
 	}
 	f.require(t, 12, "agents", "other")
@@ -233,7 +233,7 @@ func write(t testing.TB, path, content string) string {
 // post sends a body as anybody may.
 func post(t *testing.T, url, token string, body []byte) (status int, p problem, header http.Header) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+report.Path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+activity.Path, bytes.NewReader(body))
 	require.NoError(t, err)
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
@@ -255,53 +255,53 @@ func TestRefusals(t *testing.T) {
 		"client,site,department\ntc-1,N1,sales\ntc-2,N1,sales\ntc-3,N2,care\nk6-*,N2,care\n")
 	f := start(t, c, noon)
 	f.require(t, 2, "clients_unseen", "sales", "N1")
-	one := report.ClientToken(secret, "tc-1")
-	body := func(change func(*report.Report)) []byte {
+	one := activity.ClientToken(secret, "tc-1")
+	body := func(change func(*activity.Report)) []byte {
 		r := f.of("tc-1", 7, 1)
 		change(&r)
-		text, err := json.Marshal(report.Request{Reports: []report.Report{r}})
+		text, err := json.Marshal(activity.Request{Reports: []activity.Report{r}})
 		require.NoError(t, err)
 		return text
 	}
-	as := func(client string) func(*report.Report) { return func(r *report.Report) { r.Client = client } }
-	many, err := json.Marshal(report.Request{Reports: make([]report.Report, report.MaxReports+1)})
+	as := func(client string) func(*activity.Report) { return func(r *activity.Report) { r.Client = client } }
+	many, err := json.Marshal(activity.Request{Reports: make([]activity.Report, activity.MaxReports+1)})
 	require.NoError(t, err)
 	for _, c := range []struct {
 		name   string
 		token  string
 		body   []byte
 		status int
-		result report.Result
+		result activity.Result
 	}{
-		{"good", one, body(func(*report.Report) {}), 200, ""},
-		{"again", one, body(func(*report.Report) {}), 200, ""},
-		{"another event under the same number", one, body(func(r *report.Report) { r.Events = 9 }), 200, ""},
-		{"late", one, body(func(r *report.Report) {
+		{"good", one, body(func(*activity.Report) {}), 200, ""},
+		{"again", one, body(func(*activity.Report) {}), 200, ""},
+		{"another event under the same number", one, body(func(r *activity.Report) { r.Events = 9 }), 200, ""},
+		{"late", one, body(func(r *activity.Report) {
 			r.Sequence, r.From, r.To = 8, f.now.Add(-122*time.Minute), f.now.Add(-121*time.Minute)
-		}), 410, report.Late},
-		{"future", one, body(func(r *report.Report) { r.Sequence = 8; r.To = f.now.Add(61 * time.Second) }), 409, report.Future},
-		{"unknown", report.ClientToken(secret, "tc-9"), body(as("tc-9")), 403, report.Unknown},
-		{"no token", "", body(as("tc-1")), 401, report.Forged},
-		{"nonsense for a token", "x", body(as("tc-1")), 401, report.Forged},
-		{"another's token", one, body(as("tc-2")), 401, report.Forged},
-		{"another secret's token", report.ClientToken("guessed", "tc-1"), body(as("tc-1")), 401, report.Forged},
-		{"the secret before", report.ClientToken("the secret before", "tc-1"), body(func(r *report.Report) { r.Sequence = 9 }),
+		}), 410, activity.Late},
+		{"future", one, body(func(r *activity.Report) { r.Sequence = 8; r.To = f.now.Add(61 * time.Second) }), 409, activity.Future},
+		{"unknown", activity.ClientToken(secret, "tc-9"), body(as("tc-9")), 403, activity.Unknown},
+		{"no token", "", body(as("tc-1")), 401, activity.Forged},
+		{"nonsense for a token", "x", body(as("tc-1")), 401, activity.Forged},
+		{"another's token", one, body(as("tc-2")), 401, activity.Forged},
+		{"another secret's token", activity.ClientToken("guessed", "tc-1"), body(as("tc-1")), 401, activity.Forged},
+		{"the secret before", activity.ClientToken("the secret before", "tc-1"), body(func(r *activity.Report) { r.Sequence = 9 }),
 			200, ""},
-		{"its site's token", report.SiteToken(secret, "N1"), body(func(r *report.Report) { r.Sequence = 10 }), 200, ""},
-		{"another site's token", report.SiteToken(secret, "N2"), body(as("tc-1")), 401, report.Forged},
-		{"a site's token for nobody", report.SiteToken(secret, "N2"), body(as("tc-9")), 403, report.Unknown},
-		{"a load test's", report.SiteToken(secret, "N2"), body(as("k6-17")), 200, ""},
-		{"full", report.SiteToken(secret, "N2"), body(as("k6-18")), 503, report.Full},
-		{"too many events", one, body(func(r *report.Report) { r.Events = 1e9 }), 400, report.Malformed},
-		{"a name that is none", one, body(as("tc 1")), 400, report.Malformed},
-		{"no number", one, body(func(r *report.Report) { r.Sequence = 0 }), 400, report.Malformed},
-		{"a span that goes back", one, body(func(r *report.Report) { r.From = r.To.Add(time.Second) }), 400, report.Malformed},
-		{"no JSON", one, []byte("events=5"), 400, report.Malformed},
-		{"half", one, []byte(`{"reports": [{"client": "tc-1"}`), 400, report.Malformed},
-		{"a list", one, []byte(`[]`), 400, report.Malformed},
-		{"no reports", one, []byte(`{}`), 400, report.Malformed},
-		{"too many reports", one, many, 413, report.Malformed},
-		{"a long body", one, bytes.Repeat([]byte(" "), report.MaxBody+1), 413, report.Malformed},
+		{"its site's token", activity.SiteToken(secret, "N1"), body(func(r *activity.Report) { r.Sequence = 10 }), 200, ""},
+		{"another site's token", activity.SiteToken(secret, "N2"), body(as("tc-1")), 401, activity.Forged},
+		{"a site's token for nobody", activity.SiteToken(secret, "N2"), body(as("tc-9")), 403, activity.Unknown},
+		{"a load test's", activity.SiteToken(secret, "N2"), body(as("k6-17")), 200, ""},
+		{"full", activity.SiteToken(secret, "N2"), body(as("k6-18")), 503, activity.Full},
+		{"too many events", one, body(func(r *activity.Report) { r.Events = 1e9 }), 400, activity.Malformed},
+		{"a name that is none", one, body(as("tc 1")), 400, activity.Malformed},
+		{"no number", one, body(func(r *activity.Report) { r.Sequence = 0 }), 400, activity.Malformed},
+		{"a span that goes back", one, body(func(r *activity.Report) { r.From = r.To.Add(time.Second) }), 400, activity.Malformed},
+		{"no JSON", one, []byte("events=5"), 400, activity.Malformed},
+		{"half", one, []byte(`{"reports": [{"client": "tc-1"}`), 400, activity.Malformed},
+		{"a list", one, []byte(`[]`), 400, activity.Malformed},
+		{"no reports", one, []byte(`{}`), 400, activity.Malformed},
+		{"too many reports", one, many, 413, activity.Malformed},
+		{"a long body", one, bytes.Repeat([]byte(" "), activity.MaxBody+1), 413, activity.Malformed},
 	} {
 		status, p, header := post(t, f.url, c.token, c.body)
 		require.Equal(t, c.status, status, "%s: %+v", c.name, p)
@@ -315,9 +315,9 @@ func TestRefusals(t *testing.T) {
 		require.NotEmpty(t, p.Detail)
 		require.Equal(t, c.status == 401, header.Get("WWW-Authenticate") != "", c.name)
 	}
-	for result, n := range map[report.Result]float64{
-		report.Accepted: 4, report.Duplicate: 2, report.Late: 1, report.Future: 1, report.Unknown: 2, report.Forged: 5,
-		report.Full: 1, report.Malformed: 10,
+	for result, n := range map[activity.Result]float64{
+		activity.Accepted: 4, activity.Duplicate: 2, activity.Late: 1, activity.Future: 1, activity.Unknown: 2, activity.Forged: 5,
+		activity.Full: 1, activity.Malformed: 10,
 	} {
 		f.require(t, n, "reports_total", string(result))
 	}
@@ -325,12 +325,12 @@ func TestRefusals(t *testing.T) {
 	f.require(t, 1, "clients_unseen", "sales", "N1")
 
 	// One request with good and bad: each is told by itself.
-	mixed := []report.Report{f.of("tc-1", 20, 1), f.of("tc-2", 1, 1), f.of("tc-1", 20, 1)}
+	mixed := []activity.Report{f.of("tc-1", 20, 1), f.of("tc-2", 1, 1), f.of("tc-1", 20, 1)}
 	results, err := f.client(t, "tc-1").Send(t.Context(), mixed)
 	require.NoError(t, err)
-	require.Equal(t, []report.Result{report.Accepted, report.Forged, report.Duplicate}, results)
-	_, err = f.client(t, "tc-1").Send(t.Context(), make([]report.Report, report.MaxReports+1))
-	refused, ok := errors.AsType[*report.RefusedError](err)
+	require.Equal(t, []activity.Result{activity.Accepted, activity.Forged, activity.Duplicate}, results)
+	_, err = f.client(t, "tc-1").Send(t.Context(), make([]activity.Report, activity.MaxReports+1))
+	refused, ok := errors.AsType[*activity.RefusedError](err)
 	require.True(t, ok)
 	require.Equal(t, 413, refused.Status)
 }
@@ -404,7 +404,7 @@ func TestFilesChange(t *testing.T) {
 	write(t, c.Inventory, "client,site,department\n")
 	f.pass(10 * time.Second)
 	f.pass(10 * time.Second)
-	require.Equal(t, []report.Result{report.Unknown}, f.send(t, f.of("tc-1", 2, 1)))
+	require.Equal(t, []activity.Result{activity.Unknown}, f.send(t, f.of("tc-1", 2, 1)))
 }
 
 func TestNew(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // FuzzIntake sends anything: no body may crash the exporter, or be answered with a failure of its own.
@@ -15,10 +15,10 @@ func FuzzIntake(f *testing.F) {
 		"to": "2026-06-01T12:00:00Z", "events": 5, "state": {"version": "1"}}]}`))
 	f.Add([]byte(`{"x": [{}], "reports": null}`))
 	fx := start(f, testConfig(f), noon)
-	h := fx.exporter.exporter([]string{secret}).Handlers["POST "+report.Path]
-	token := "Bearer " + report.SiteToken(secret, "N1")
+	h := fx.exporter.exporter([]string{secret}).Handlers["POST "+activity.Path]
+	token := "Bearer " + activity.SiteToken(secret, "N1")
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r := httptest.NewRequest(http.MethodPost, report.Path, bytes.NewReader(body))
+		r := httptest.NewRequest(http.MethodPost, activity.Path, bytes.NewReader(body))
 		r.Header.Set("Authorization", token)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

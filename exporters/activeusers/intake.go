@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // intake takes reports over HTTP.
@@ -28,7 +28,7 @@ func newIntake(cs *clients, sites []Site, secrets []string, now func() time.Time
 	in := &intake{clients: cs, secrets: secrets, now: now}
 	for _, site := range sites {
 		for _, secret := range secrets {
-			in.sites = append(in.sites, siteToken{site.Name, report.SiteToken(secret, site.Name)})
+			in.sites = append(in.sites, siteToken{site.Name, activity.SiteToken(secret, site.Name)})
 		}
 	}
 	return in
@@ -38,29 +38,29 @@ func newIntake(cs *clients, sites []Site, secrets []string, now func() time.Time
 func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || token == "" {
-		in.refuse(w, report.Forged, "the Authorization header has no Bearer token")
+		in.refuse(w, activity.Forged, "the Authorization header has no Bearer token")
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, report.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, activity.MaxBody))
 	if err != nil {
 		if _, long := errors.AsType[*http.MaxBytesError](err); long {
-			in.refuseStatus(w, http.StatusRequestEntityTooLarge, report.Malformed,
-				fmt.Sprintf("the body is longer than %d bytes", report.MaxBody))
+			in.refuseStatus(w, http.StatusRequestEntityTooLarge, activity.Malformed,
+				fmt.Sprintf("the body is longer than %d bytes", activity.MaxBody))
 			return
 		}
-		in.refuse(w, report.Malformed, "the body ended early")
+		in.refuse(w, activity.Malformed, "the body ended early")
 		return
 	}
 	reports, err := decode(body)
 	switch {
 	case errors.Is(err, errTooMany):
-		in.refuseStatus(w, http.StatusRequestEntityTooLarge, report.Malformed, err.Error())
+		in.refuseStatus(w, http.StatusRequestEntityTooLarge, activity.Malformed, err.Error())
 		return
 	case err != nil:
-		in.refuse(w, report.Malformed, "the body is not JSON as documented: "+err.Error())
+		in.refuse(w, activity.Malformed, "the body is not JSON as documented: "+err.Error())
 		return
 	case len(reports) == 0:
-		in.refuse(w, report.Malformed, "there is no report in it")
+		in.refuse(w, activity.Malformed, "there is no report in it")
 		return
 	}
 	results, refused, detail := in.take(reports, token)
@@ -68,13 +68,13 @@ func (in *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		in.answer(w, status(refused), refused, detail, results)
 		return
 	}
-	writeJSON(w, http.StatusOK, "application/json", report.Answer{Results: results})
+	writeJSON(w, http.StatusOK, "application/json", activity.Answer{Results: results})
 }
 
-var errTooMany = fmt.Errorf("it has more than %d reports", report.MaxReports)
+var errTooMany = fmt.Errorf("it has more than %d reports", activity.MaxReports)
 
-// decode reads a report.Request. It stops at the first report too many: a body of empty ones would take a hundred times its size.
-func decode(body []byte) (reports []report.Report, err error) {
+// decode reads a activity.Request. It stops at the first report too many: a body of empty ones would take a hundred times its size.
+func decode(body []byte) (reports []activity.Report, err error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	if err := expect(d, json.Delim('{')); err != nil {
 		return nil, err
@@ -95,10 +95,10 @@ func decode(body []byte) (reports []report.Report, err error) {
 			return nil, err
 		}
 		for d.More() {
-			if len(reports) == report.MaxReports {
+			if len(reports) == activity.MaxReports {
 				return nil, errTooMany
 			}
-			reports = append(reports, report.Report{})
+			reports = append(reports, activity.Report{})
 			if err := d.Decode(&reports[len(reports)-1]); err != nil {
 				return nil, err
 			}
@@ -122,29 +122,29 @@ func expect(d *json.Decoder, want json.Delim) error {
 }
 
 // take judges all reports, and says which refusal came first.
-func (in *intake) take(reports []report.Report, token string) (results []report.Result, refused report.Result, detail string) {
+func (in *intake) take(reports []activity.Report, token string) (results []activity.Result, refused activity.Result, detail string) {
 	may := in.bearer(token)
-	results = make([]report.Result, len(reports))
+	results = make([]activity.Result, len(reports))
 	now := in.now()
 	for i := range reports {
 		r := &reports[i]
 		var why string
 		results[i], why = in.takeOne(r, may, now)
-		if refused == "" && results[i] != report.Accepted && results[i] != report.Duplicate {
+		if refused == "" && results[i] != activity.Accepted && results[i] != activity.Duplicate {
 			refused, detail = results[i], fmt.Sprintf("reports[%d]: %s", i, why)
 		}
 	}
 	return results, refused, detail
 }
 
-func (in *intake) takeOne(r *report.Report, may *bearer, now time.Time) (report.Result, string) {
+func (in *intake) takeOne(r *activity.Report, may *bearer, now time.Time) (activity.Result, string) {
 	if err := r.Validate(); err != nil {
-		in.clients.refuse(report.Malformed)
-		return report.Malformed, err.Error()
+		in.clients.refuse(activity.Malformed)
+		return activity.Malformed, err.Error()
 	}
 	if !may.speakFor(r) {
-		in.clients.refuse(report.Forged)
-		return report.Forged, "the token does not speak for this client"
+		in.clients.refuse(activity.Forged)
+		return activity.Forged, "the token does not speak for this client"
 	}
 	result := in.clients.take(r, now)
 	return result, title(result)
@@ -170,7 +170,7 @@ func (in *intake) bearer(token string) *bearer {
 
 // speakFor says whether the token is the client's own, or its site's. A report without a site is taken to be of the token's, and
 // a client that no inventory has is nobody's to forge.
-func (b *bearer) speakFor(r *report.Report) bool {
+func (b *bearer) speakFor(r *activity.Report) bool {
 	if b.site != "" {
 		if site, ok := b.in.clients.inventorySite(r.Client); ok {
 			return site == "" || site == b.site
@@ -184,7 +184,7 @@ func (b *bearer) speakFor(r *report.Report) bool {
 		return true
 	}
 	for _, secret := range b.in.secrets {
-		if equal(b.token, report.ClientToken(secret, r.Client)) {
+		if equal(b.token, activity.ClientToken(secret, r.Client)) {
 			b.client = r.Client
 			return true
 		}
@@ -196,63 +196,63 @@ func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []by
 
 // problem is a refusal's body (RFC 9457).
 type problem struct {
-	Type    string          `json:"type"`
-	Title   string          `json:"title"`
-	Status  int             `json:"status"`
-	Detail  string          `json:"detail"`
-	Results []report.Result `json:"results,omitempty"`
+	Type    string            `json:"type"`
+	Title   string            `json:"title"`
+	Status  int               `json:"status"`
+	Detail  string            `json:"detail"`
+	Results []activity.Result `json:"results,omitempty"`
 }
 
 // status is the HTTP status of a refusal.
-func status(r report.Result) int {
+func status(r activity.Result) int {
 	switch r {
-	case report.Forged:
+	case activity.Forged:
 		return http.StatusUnauthorized
-	case report.Unknown:
+	case activity.Unknown:
 		return http.StatusForbidden
-	case report.Future:
+	case activity.Future:
 		return http.StatusConflict
-	case report.Late:
+	case activity.Late:
 		return http.StatusGone
-	case report.Full:
+	case activity.Full:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest
 }
 
-func title(r report.Result) string {
+func title(r activity.Result) string {
 	switch r {
-	case report.Forged:
+	case activity.Forged:
 		return "the token is missing or speaks for another"
-	case report.Unknown:
+	case activity.Unknown:
 		return "the client is not in the inventory"
-	case report.Future:
+	case activity.Future:
 		return "the report ends in the future: the client's clock is ahead"
-	case report.Late:
+	case activity.Late:
 		return "the report is too old: it waited too long, or the client's clock is behind"
-	case report.Full:
+	case activity.Full:
 		return "as many clients are tracked as may be"
-	case report.Malformed:
+	case activity.Malformed:
 		return "the reports cannot be read"
 	}
 	return string(r)
 }
 
 // refuse refuses a whole request, none of whose reports was looked at.
-func (in *intake) refuse(w http.ResponseWriter, result report.Result, detail string) {
+func (in *intake) refuse(w http.ResponseWriter, result activity.Result, detail string) {
 	in.refuseStatus(w, status(result), result, detail)
 }
 
-func (in *intake) refuseStatus(w http.ResponseWriter, status int, result report.Result, detail string) {
+func (in *intake) refuseStatus(w http.ResponseWriter, status int, result activity.Result, detail string) {
 	in.clients.refuse(result)
 	in.answer(w, status, result, detail, nil)
 }
 
-func (in *intake) answer(w http.ResponseWriter, status int, result report.Result, detail string, results []report.Result) {
+func (in *intake) answer(w http.ResponseWriter, status int, result activity.Result, detail string, results []activity.Result) {
 	switch result {
-	case report.Forged:
+	case activity.Forged:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="reports"`)
-	case report.Full:
+	case activity.Full:
 		w.Header().Set("Retry-After", "60")
 	}
 	writeJSON(w, status, "application/problem+json", problem{

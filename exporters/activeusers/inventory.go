@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
 	"github.com/deskstorm/deskstorm/exporters/activeusers/table"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // inventory is where each client is. It does not change.
@@ -46,7 +46,7 @@ func (inv *inventory) add(row table.Row, p *places) error {
 	if many {
 		to, most = inv.prefixes, maxPrefixes
 	}
-	if !report.ValidName(name) {
+	if !activity.ValidName(name) {
 		return errors.New("client: expected 1 to 64 letters, digits, dots, hyphens, underscores or colons, perhaps with a * after")
 	}
 	if _, twice := to[name]; twice {

@@ -11,8 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
 	"github.com/deskstorm/deskstorm/exporters/activeusers/roster"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // The alert that the documentation gives: above this score for this many minutes.
@@ -158,5 +158,5 @@ func TestNoJudgementRightAfterStart(t *testing.T) {
 	require.Len(t, f.scores, 1)
 	_, ok := f.value(t, "gap_zscore", "sales", "N1")
 	require.False(t, ok) // there are no earlier weeks
-	require.Equal(t, report.Accepted, f.send(t, f.of("tc-1", 1, 1))[0])
+	require.Equal(t, activity.Accepted, f.send(t, f.of("tc-1", 1, 1))[0])
 }

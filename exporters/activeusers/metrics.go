@@ -4,8 +4,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/deskstorm/deskstorm/exporters/activeusers/baseline"
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // What the exporter serves.
@@ -99,7 +99,7 @@ func (e *exporter) Collect(out chan<- prometheus.Metric) {
 	}
 	e.collectScores(out)
 	for _, f := range e.files {
-		out <- fileError.Value(bit(f.broken), f.path)
+		out <- fileError.Value(collector.Bool(f.broken), f.path)
 		loaded := 0.0
 		if !f.loaded.IsZero() {
 			loaded = float64(f.loaded.UnixNano()) / 1e9
@@ -107,7 +107,7 @@ func (e *exporter) Collect(out chan<- prometheus.Metric) {
 		out <- fileLoaded.Value(loaded, f.path)
 		out <- fileEntries.Value(float64(f.entries), f.path)
 	}
-	out <- historyError.Value(bit(!e.readWell || !e.wroteWell))
+	out <- historyError.Value(collector.Bool(!e.readWell || !e.wroteWell))
 }
 
 func (e *exporter) collectScores(out chan<- prometheus.Metric) {
@@ -137,7 +137,7 @@ func (e *exporter) collectPlaces(out chan<- prometheus.Metric, s snapshot) {
 		out <- idle.Value(float64(n.connected-n.active), site, department)
 		out <- inputEvents.Value(float64(n.events), site, department)
 	}
-	for _, result := range report.Results() {
+	for _, result := range activity.Results() {
 		out <- reports.Value(float64(s.results[result]), string(result))
 	}
 }
@@ -158,11 +158,4 @@ func (e *exporter) collectSites(out chan<- prometheus.Metric, s snapshot) {
 			out <- fullest.Value(*d.fullest, site)
 		}
 	}
-}
-
-func bit(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
 	"github.com/deskstorm/deskstorm/exporters/activeusers/roster"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // seat is a simulated thin client, where one person works.
@@ -111,10 +111,10 @@ func TestTenThousandClientsAcrossTheChange(t *testing.T) {
 			seats := office(t, &config)
 			writeOffice(t, &config, seats, c.from)
 			f := start(t, config, c.from)
-			sites := make([]*report.Client, len(config.Sites))
+			sites := make([]*activity.Client, len(config.Sites))
 			for i, s := range config.Sites {
 				var err error
-				sites[i], err = report.NewClient(f.url, report.SiteToken(secret, s.Name), nil)
+				sites[i], err = activity.NewClient(f.url, activity.SiteToken(secret, s.Name), nil)
 				require.NoError(t, err)
 			}
 			begun, sent, night := time.Now(), 0, 0
@@ -133,14 +133,14 @@ func TestTenThousandClientsAcrossTheChange(t *testing.T) {
 }
 
 // round sends a report of each client at which somebody works, through its site's relay.
-func (f *fixture) round(t *testing.T, seats []*seat, sites []*report.Client, every time.Duration) (sent int) {
+func (f *fixture) round(t *testing.T, seats []*seat, sites []*activity.Client, every time.Duration) (sent int) {
 	t.Helper()
-	batches := make([][]report.Report, len(sites))
+	batches := make([][]activity.Report, len(sites))
 	send := func(site int) {
 		results, err := sites[site].Send(t.Context(), batches[site])
 		require.NoError(t, err)
 		for _, r := range results {
-			require.Equal(t, report.Accepted, r)
+			require.Equal(t, activity.Accepted, r)
 		}
 		sent += len(results)
 		batches[site] = batches[site][:0]
@@ -150,10 +150,10 @@ func (f *fixture) round(t *testing.T, seats []*seat, sites []*report.Client, eve
 			continue
 		}
 		s.sequence++
-		batches[s.site] = append(batches[s.site], report.Report{
+		batches[s.site] = append(batches[s.site], activity.Report{
 			Client: s.name, Run: "run", Sequence: s.sequence, From: f.now.Add(-every), To: f.now, Events: 1 + s.sequence%50,
 		})
-		if len(batches[s.site]) == report.MaxReports {
+		if len(batches[s.site]) == activity.MaxReports {
 			send(s.site)
 		}
 	}

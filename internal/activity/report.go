@@ -1,7 +1,7 @@
-// Package report is what a thin client tells the exporter of active users: how many input events there were, in what span of
+// Package activity is what a thin client tells the exporter of active users: how many input events there were, in what span of
 // time, and how the thin client is. It never says which key was pressed or where the pointer was, and nothing in it names a
 // person. Thin clients' agents, and load generators that move the same gauges, send reports with a Client.
-package report
+package activity
 
 import (
 	"errors"

@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // Config is an agent's. Default has values for all that is not required.
@@ -46,9 +46,9 @@ func Default() Config {
 
 func (c *Config) validate() error {
 	switch {
-	case !report.ValidName(c.Client):
+	case !activity.ValidName(c.Client):
 		return errors.New("the client's name has 1 to 64 letters, digits, dots, hyphens, underscores or colons")
-	case len(c.Site) > report.MaxName || len(c.Department) > report.MaxName || len(c.Version) > report.MaxName:
+	case len(c.Site) > activity.MaxName || len(c.Department) > activity.MaxName || len(c.Version) > activity.MaxName:
 		return errors.New("site, department and version have at most 64 bytes")
 	case c.Interval < time.Second || c.Interval > 10*time.Minute:
 		return errors.New("the interval is 1 s to 10 min")
@@ -60,9 +60,9 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// Sender takes reports to the exporter: a report.Client.
+// Sender takes reports to the exporter: a activity.Client.
 type Sender interface {
-	Send(ctx context.Context, reports []report.Report) ([]report.Result, error)
+	Send(ctx context.Context, reports []activity.Report) ([]activity.Result, error)
 }
 
 // leaveTimeout bounds the last report: a thin client that is switched off does not wait.
@@ -130,8 +130,8 @@ func (a *agent) report(leaving bool) {
 	if from.After(to) { // the clock was set back
 		from = to
 	}
-	if to.Sub(from) > report.MaxSpan { // it was set forward, or the client slept
-		from = to.Add(-report.MaxSpan)
+	if to.Sub(from) > activity.MaxSpan { // it was set forward, or the client slept
+		from = to.Add(-activity.MaxSpan)
 	}
 	a.from = to
 	a.sequence++
@@ -142,9 +142,9 @@ func (a *agent) report(leaving bool) {
 	connected := !leaving && (a.config.DisplayClient == "" || processRuns(a.config.Proc, a.config.DisplayClient))
 	state := look(a.config)
 	state.DisplayErrors = a.display.count()
-	a.queue.add(report.Report{
+	a.queue.add(activity.Report{
 		Client: a.config.Client, Run: a.run, Sequence: a.sequence, Site: a.config.Site, Department: a.config.Department,
-		From: from.UTC(), To: to.UTC(), Events: min(events, report.MaxEvents), LastInput: last.UTC(),
+		From: from.UTC(), To: to.UTC(), Events: min(events, activity.MaxEvents), LastInput: last.UTC(),
 		Connected: &connected, Leaving: leaving, State: state,
 	})
 }

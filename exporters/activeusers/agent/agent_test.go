@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // A thin client without a battery for its clock boots in 1970, and its clock is set while the agent runs. The spans of reports must
@@ -30,7 +30,7 @@ func TestClockIsSet(t *testing.T) {
 		require.False(t, r.To.Before(before), name)
 		require.False(t, r.LastInput.After(r.To), name)
 		require.NotContains(t, a.from.String(), "m=", "the next report's begin knows nothing of the monotonic clock")
-		require.LessOrEqual(t, r.To.Sub(r.From), report.MaxSpan, name)
+		require.LessOrEqual(t, r.To.Sub(r.From), activity.MaxSpan, name)
 	}
 }
 

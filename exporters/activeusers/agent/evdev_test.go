@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // event is a struct input_event as the kernel writes it.
@@ -68,16 +68,16 @@ func TestCount(t *testing.T) {
 // kept keeps all that an agent sends.
 type kept struct {
 	mu      sync.Mutex
-	reports []report.Report
+	reports []activity.Report
 }
 
-func (k *kept) Send(_ context.Context, reports []report.Report) ([]report.Result, error) {
+func (k *kept) Send(_ context.Context, reports []activity.Report) ([]activity.Result, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.reports = append(k.reports, reports...)
-	results := make([]report.Result, len(reports))
+	results := make([]activity.Result, len(reports))
 	for i := range results {
-		results[i] = report.Accepted
+		results[i] = activity.Accepted
 	}
 	return results, nil
 }
@@ -94,7 +94,7 @@ func fifo(t *testing.T, dir, name string) *os.File {
 }
 
 // typed runs an agent while devices write what is given, and returns what it sent.
-func typed(t *testing.T, keyboard, mouse []byte, want uint64) []report.Report {
+func typed(t *testing.T, keyboard, mouse []byte, want uint64) []activity.Report {
 	t.Helper()
 	c := Default()
 	c.Client, c.InputDir, c.Proc, c.Sys = "tc-1", t.TempDir(), t.TempDir(), t.TempDir()
@@ -120,7 +120,7 @@ func typed(t *testing.T, keyboard, mouse []byte, want uint64) []report.Report {
 
 // Two people type different things at the same pace: what leaves the client is the same, but for the time.
 func TestNoKeyLeaves(t *testing.T) {
-	var reports []report.Report
+	var reports []activity.Report
 	for _, text := range []string{"my password", "another one"} {
 		var keyboard, mouse []byte
 		for i, r := range text {

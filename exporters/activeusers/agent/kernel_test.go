@@ -20,7 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 	"github.com/deskstorm/deskstorm/lab/child"
 	"github.com/deskstorm/deskstorm/lab/qemu"
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
@@ -35,7 +35,7 @@ var guestModules = []string{
 // plugged in later.
 func TestRealInputDevices(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
-		t.Skip("the guest's kernel is for amd64")
+		unavailable(t, "the guest's kernel is for amd64, and this machine is %s", runtime.GOARCH)
 	}
 	qemutest.Require(t)
 	qemutest.RequireProgram(t, "dpkg-deb", "dpkg")
@@ -58,7 +58,7 @@ func TestRealInputDevices(t *testing.T) {
 	lines := bufio.NewScanner(r)
 	var said []string
 	total := uint64(0)
-	next := func() (got report.Report) {
+	next := func() (got activity.Report) {
 		t.Helper()
 		for lines.Scan() {
 			text, ok := strings.CutPrefix(lines.Text(), "report ")
@@ -85,7 +85,7 @@ func TestRealInputDevices(t *testing.T) {
 		qmp.do(t, `{"execute": "send-key", "arguments": {"keys": [{"type": "qcode", "data": "a"}], "hold-time": 20}}`)
 		time.Sleep(50 * time.Millisecond) // QEMU holds one key at a time
 	}
-	var pressed report.Report
+	var pressed activity.Report
 	for total < 5 {
 		pressed = next()
 	}
@@ -196,17 +196,19 @@ func cpio(w *bytes.Buffer, name string, mode uint32, content []byte) {
 	pad()
 }
 
+// unavailable skips the test, or fails it in continuous integration.
+func unavailable(t *testing.T, why string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" || os.Getenv("DESKSTORM_REQUIRE_PROGRAMS") == "1" {
+		t.Fatalf(why, args...)
+	}
+	t.Skipf(why, args...)
+}
+
 // kernelTree is the unpacked package of Debian's newest cloud kernel. Where it cannot be had the test is skipped, or fails in
 // continuous integration.
 func kernelTree(t *testing.T) string {
 	t.Helper()
-	unavailable := func(why string, args ...any) {
-		t.Helper()
-		if os.Getenv("CI") == "true" || os.Getenv("DESKSTORM_REQUIRE_PROGRAMS") == "1" {
-			t.Fatalf(why, args...)
-		}
-		t.Skipf(why, args...)
-	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = t.TempDir()
@@ -214,7 +216,7 @@ func kernelTree(t *testing.T) string {
 	out, err := exec.Command("apt-cache", "depends", "linux-image-cloud-amd64").CombinedOutput()
 	name := regexp.MustCompile(`(?m)^\s*Depends: (linux-image-\S+)$`).FindSubmatch(out)
 	if err != nil || name == nil {
-		unavailable("apt-cache knows no linux-image-cloud-amd64; apt-get update may help: %s", out)
+		unavailable(t, "apt-cache knows no linux-image-cloud-amd64; apt-get update may help: %s", out)
 	}
 	tree := filepath.Join(cache, "deskstorm", "kernel", string(name[1]))
 	if _, err := os.Stat(tree); err == nil {
@@ -227,7 +229,7 @@ func kernelTree(t *testing.T) string {
 	download := exec.Command("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", string(name[1]))
 	download.Dir = work
 	if out, err := download.CombinedOutput(); err != nil {
-		unavailable("downloading the guest's kernel: %s", out)
+		unavailable(t, "downloading the guest's kernel: %s", out)
 	}
 	debs, err := filepath.Glob(filepath.Join(work, "*.deb"))
 	require.NoError(t, err)

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // queue is the reports that the exporter has not settled, the oldest first.
@@ -16,31 +16,31 @@ type queue struct {
 	limit int
 
 	mu      sync.Mutex
-	reports []report.Report
+	reports []activity.Report
 	dropped uint64 // since the last one was added
 }
 
 // add appends a report, which also tells how many were lost since the one before.
-func (q *queue) add(r report.Report) {
+func (q *queue) add(r activity.Report) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.reports) >= q.limit {
 		q.dropped += 1 + q.reports[0].State.Dropped // what it would have told is lost with it
 		q.reports = q.reports[1:]
 	}
-	r.State.Dropped, q.dropped = min(q.dropped, report.MaxEvents), 0
+	r.State.Dropped, q.dropped = min(q.dropped, activity.MaxEvents), 0
 	q.reports = append(q.reports, r)
 }
 
 // head is a copy of the oldest.
-func (q *queue) head(most int) []report.Report {
+func (q *queue) head(most int) []activity.Report {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return append([]report.Report(nil), q.reports[:min(most, len(q.reports))]...)
+	return append([]activity.Report(nil), q.reports[:min(most, len(q.reports))]...)
 }
 
 // settle removes what need not be sent again. Meanwhile the oldest may have been dropped.
-func (q *queue) settle(sent []report.Report, results []report.Result) (left int) {
+func (q *queue) settle(sent []activity.Report, results []activity.Result) (left int) {
 	settled := map[uint64]bool{}
 	for i, r := range results {
 		if r.Settled() {
@@ -51,7 +51,7 @@ func (q *queue) settle(sent []report.Report, results []report.Result) (left int)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var keep []report.Report
+	var keep []activity.Report
 	for _, r := range q.reports {
 		if !settled[r.Sequence] {
 			keep = append(keep, r)
@@ -117,7 +117,7 @@ func (s *sender) run(ctx context.Context) {
 			}
 			failing = true
 			wait := pause/2 + rand.N(pause/2)
-			if refused, ok := errors.AsType[*report.RefusedError](err); ok && refused.After > wait {
+			if refused, ok := errors.AsType[*activity.RefusedError](err); ok && refused.After > wait {
 				wait = refused.After + rand.N(pause)
 			}
 			pause = min(2*pause, longPause)

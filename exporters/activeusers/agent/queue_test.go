@@ -10,12 +10,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
-func numbered(n uint64) report.Report { return report.Report{Sequence: n, State: &report.State{}} }
+func numbered(n uint64) activity.Report {
+	return activity.Report{Sequence: n, State: &activity.State{}}
+}
 
-func sequences(reports []report.Report) (all []uint64) {
+func sequences(reports []activity.Report) (all []uint64) {
 	for _, r := range reports {
 		all = append(all, r.Sequence)
 	}
@@ -43,7 +45,7 @@ func TestSettle(t *testing.T) {
 	}
 	sent := q.head(4)
 	q.add(numbered(5)) // while they are under way
-	left := q.settle(sent, []report.Result{report.Accepted, report.Late, report.Unknown, report.Duplicate})
+	left := q.settle(sent, []activity.Result{activity.Accepted, activity.Late, activity.Unknown, activity.Duplicate})
 	require.Equal(t, 1, left)
 	require.Equal(t, []uint64{3, 5}, sequences(q.head(4)))
 }
@@ -55,7 +57,7 @@ type faulty struct {
 	got   []uint64
 }
 
-func (f *faulty) Send(_ context.Context, reports []report.Report) ([]report.Result, error) {
+func (f *faulty) Send(_ context.Context, reports []activity.Report) ([]activity.Result, error) {
 	f.asked = append(f.asked, time.Now())
 	if len(f.fails) > 0 {
 		err := f.fails[0]
@@ -65,9 +67,9 @@ func (f *faulty) Send(_ context.Context, reports []report.Report) ([]report.Resu
 		}
 	}
 	f.got = append(f.got, sequences(reports)...)
-	results := make([]report.Result, len(reports))
+	results := make([]activity.Result, len(reports))
 	for i := range results {
-		results[i] = report.Accepted
+		results[i] = activity.Accepted
 	}
 	return results, nil
 }
@@ -80,7 +82,7 @@ func TestBackoff(t *testing.T) {
 		for range 12 {
 			to.fails = append(to.fails, down)
 		}
-		to.fails = append(to.fails, &report.RefusedError{Status: 503, After: 2 * time.Minute}, nil)
+		to.fails = append(to.fails, &activity.RefusedError{Status: 503, After: 2 * time.Minute}, nil)
 		q := &queue{limit: 1000}
 		s := &sender{queue: q, to: to, log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1)}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -115,17 +117,17 @@ func TestBackoff(t *testing.T) {
 func TestRefusedReportsWait(t *testing.T) {
 	q := &queue{limit: 10}
 	q.add(numbered(1))
-	s := &sender{queue: q, to: answers{report.Forged}}
+	s := &sender{queue: q, to: answers{activity.Forged}}
 	require.ErrorIs(t, s.send(t.Context()), errUnsettled)
 	require.Equal(t, 1, q.len())
-	s.to = answers{report.Accepted}
+	s.to = answers{activity.Accepted}
 	require.NoError(t, s.send(t.Context()))
 	require.Zero(t, q.len())
 }
 
-type answers []report.Result
+type answers []activity.Result
 
-func (a answers) Send(context.Context, []report.Report) ([]report.Result, error) { return a, nil }
+func (a answers) Send(context.Context, []activity.Report) ([]activity.Result, error) { return a, nil }
 
 // An agent reports each interval, and says goodbye.
 func TestRun(t *testing.T) {

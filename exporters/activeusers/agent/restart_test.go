@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/exporters/activeusers"
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/internal/activity"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
@@ -57,7 +57,7 @@ func (e *exporterNow) start(t *testing.T) *prometheus.Registry {
 	require.NoError(t, err)
 	registry := prometheus.NewRegistry()
 	require.NoError(t, registry.Register(collector.NewSet([]collector.Exporter{exporter}, slog.New(slog.DiscardHandler))))
-	h := exporter.Handlers["POST "+report.Path]
+	h := exporter.Handlers["POST "+activity.Path]
 	e.handler.Store(&h)
 	return registry
 }
@@ -112,8 +112,8 @@ func fleet(ctx context.Context, t *testing.T, n int, through http.RoundTripper) 
 	}, wg.Wait
 }
 
-func newClient(name string, through http.RoundTripper) (*report.Client, error) {
-	return report.NewClient("https://exporter.test", report.ClientToken(secret, name), &http.Client{Transport: through})
+func newClient(name string, through http.RoundTripper) (*activity.Client, error) {
+	return activity.NewClient("https://exporter.test", activity.ClientToken(secret, name), &http.Client{Transport: through})
 }
 
 // The exporter is away for five minutes and comes back as another process. Nothing that was queued is lost or counted twice, and

@@ -13,12 +13,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 // look says how the client is. What cannot be told is left out.
-func look(c Config) *report.State {
-	return &report.State{
+func look(c Config) *activity.State {
+	return &activity.State{
 		Version: c.Version, Boot: bootTime(c.Proc), Temperature: temperature(c.Sys), DiskFree: diskFree(c.Disk),
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/deskstorm/deskstorm/exporters/activeusers/agent"
-	"github.com/deskstorm/deskstorm/exporters/activeusers/report"
+	"github.com/deskstorm/deskstorm/internal/activity"
 )
 
 func main() {
@@ -52,15 +52,15 @@ func run() error {
 // serial prints reports.
 type serial struct{}
 
-func (serial) Send(_ context.Context, reports []report.Report) ([]report.Result, error) {
-	results := make([]report.Result, len(reports))
+func (serial) Send(_ context.Context, reports []activity.Report) ([]activity.Result, error) {
+	results := make([]activity.Result, len(reports))
 	for i, r := range reports {
 		text, err := json.Marshal(r)
 		if err != nil {
 			return nil, err
 		}
 		fmt.Printf("report %s\n", text)
-		results[i] = report.Accepted
+		results[i] = activity.Accepted
 	}
 	return results, nil
 }
