@@ -28,9 +28,9 @@ var table = []entry{
 }
 
 // configured joins what reads an exporter's section and what makes the exporter of it.
-func configured[C any](read func(*configfile.Reader, ast.Node) C, make func(C, *slog.Logger) (collector.Exporter, error)) func(*configfile.Reader, ast.Node) open {
+func configured[C any](read func(*configfile.Reader, ast.Node) C, create func(C, *slog.Logger) (collector.Exporter, error)) func(*configfile.Reader, ast.Node) open {
 	return func(r *configfile.Reader, n ast.Node) open {
 		c := read(r, n)
-		return func(log *slog.Logger) (collector.Exporter, error) { return make(c, log) }
+		return func(log *slog.Logger) (collector.Exporter, error) { return create(c, log) }
 	}
 }
