@@ -37,9 +37,7 @@ func New(c Config, log *slog.Logger) (collector.Exporter, error) {
 	if err != nil {
 		return collector.Exporter{}, err
 	}
-	p := &poller{
-		connect: connector(lazy), account: account, every: c.Notifications == nil, tag: c.Tag, now: time.Now, seen: map[string]time.Time{},
-	}
+	p := newPoller(connector(lazy), account, c.Notifications == nil, c.Tag)
 	e.Sources = append(e.Sources, collector.Source{Target: "nova", Interval: c.Poll, Timeout: pollTimeout,
 		Update: func(ctx context.Context, _ func(prometheus.Metric)) error { return p.poll(ctx) }})
 	if c.Notifications != nil {

@@ -57,6 +57,13 @@ type unasked struct {
 	until time.Time
 }
 
+func newPoller(connect func(context.Context) (nova, error), account *boots.Account, every bool, tag string) *poller {
+	return &poller{
+		connect: connect, account: account, every: every, tag: tag, now: time.Now,
+		seen: map[string]time.Time{}, again: map[string]unasked{},
+	}
+}
+
 // poll asks once.
 func (p *poller) poll(ctx context.Context) error {
 	n, err := p.connect(ctx)
@@ -129,8 +136,6 @@ func (p *poller) try(id string, ask func(since time.Time) error) error {
 	switch {
 	case err == nil || p.now().After(u.until):
 		delete(p.again, id)
-	case p.again == nil:
-		p.again = map[string]unasked{id: u}
 	default:
 		p.again[id] = u
 	}

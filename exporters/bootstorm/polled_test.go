@@ -62,10 +62,8 @@ func TestUnansweredServer(t *testing.T) {
 	account := boots.New(boots.Config{LostAfter: time.Minute, GiveUpAfter: time.Hour, Observer: counts})
 	theirs := func() time.Time { return now.Add(-10 * time.Minute) }
 	n := &badNova{actions: map[string]cloud.Action{}, now: theirs}
-	p := &poller{
-		connect: func(context.Context) (nova, error) { return n, nil }, account: account, every: true,
-		now: func() time.Time { return now }, seen: map[string]time.Time{},
-	}
+	p := newPoller(func(context.Context) (nova, error) { return n, nil }, account, true, "")
+	p.now = func() time.Time { return now }
 	require.NoError(t, p.poll(t.Context()))
 
 	now = now.Add(15 * time.Second)

@@ -105,7 +105,7 @@ func stormExporter(t *testing.T, lab *sim.Lab, speed float64) exported {
 	account := boots.New(boots.Config{LostAfter: time.Minute, GiveUpAfter: time.Hour, Observer: counts})
 	lazy, err := access.Cloud{Name: sim.AdminCloud, File: file}.Lazy()
 	require.NoError(t, err)
-	p := &poller{connect: connector(lazy), account: account, every: true, now: time.Now, seen: map[string]time.Time{}}
+	p := newPoller(connector(lazy), account, true, "")
 	h := &host{name: "compute01", reader: &simulated{lab: lab, speed: speed}, account: account, slow: 50 * time.Millisecond, drowning: 200 * time.Millisecond, now: time.Now}
 	set := collector.NewSet([]collector.Exporter{{
 		Name: "bootstorm", Families: Families(), Live: append(counts.live(), underWay{account, time.Now}),
