@@ -14,6 +14,7 @@
 //   DESKSTORM_USER, DESKSTORM_PASSWORD, DESKSTORM_SEAT
 //                       of counted people; %d is the number from 1, %04d the same with four digits. Default agent%04d,
 //                       pass-agent%04d, and no seat. Other users of the machine can read a command line: export a password.
+//   DESKSTORM_FIRST     of counted people: the first one's number; default 1
 //   DESKSTORM_SITES     of counted people: sites in turns, separated by commas
 //   DESKSTORM_WINDOW    how long people keep coming; default 1m. Each comes at a normally distributed moment of it, with a
 //                       sixth of it as standard deviation, which depends on the person's number and the seed alone.
@@ -121,12 +122,14 @@ function crowd() {
   const text = __ENV.DESKSTORM_USERS || '10';
   if (!/^\d+$/.test(text)) return new SharedArray('people', () => parseCSV(open(text), text));
   if (Number(text) < 1) throw new Error('DESKSTORM_USERS is 0');
+  const first = Number(__ENV.DESKSTORM_FIRST || 1);
+  if (!(Number.isInteger(first) && first >= 0)) throw new Error('DESKSTORM_FIRST is not a whole number');
   const sites = (__ENV.DESKSTORM_SITES || '').split(',').map((s) => s.trim()).filter((s) => s !== '');
   const named = (pattern, number) => pattern.replace(/%(?:0(\d+))?d/g, (_, width) => String(number).padStart(Number(width || 0), '0'));
   return new SharedArray('people', () => Array.from({ length: Number(text) }, (_, i) => ({
-    user: named(__ENV.DESKSTORM_USER || 'agent%04d', i + 1),
-    password: named(__ENV.DESKSTORM_PASSWORD || 'pass-agent%04d', i + 1),
-    ...(__ENV.DESKSTORM_SEAT ? { seat: named(__ENV.DESKSTORM_SEAT, i + 1) } : {}),
+    user: named(__ENV.DESKSTORM_USER || 'agent%04d', first + i),
+    password: named(__ENV.DESKSTORM_PASSWORD || 'pass-agent%04d', first + i),
+    ...(__ENV.DESKSTORM_SEAT ? { seat: named(__ENV.DESKSTORM_SEAT, first + i) } : {}),
     ...(sites.length > 0 ? { site: sites[i % sites.length] } : {}),
   })));
 }

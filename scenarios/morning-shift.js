@@ -105,12 +105,14 @@ function crowd() {
   const text = __ENV.DESKSTORM_USERS || '10';
   if (!/^\d+$/.test(text)) return new SharedArray('people', () => parseCSV(open(text), text));
   if (Number(text) < 1) throw new Error('DESKSTORM_USERS is 0');
+  const first = Number(__ENV.DESKSTORM_FIRST || 1);
+  if (!(Number.isInteger(first) && first >= 0)) throw new Error('DESKSTORM_FIRST is not a whole number');
   const sites = (__ENV.DESKSTORM_SITES || '').split(',').map((s) => s.trim()).filter((s) => s !== '');
   const named = (pattern, number) => pattern.replace(/%(?:0(\d+))?d/g, (_, width) => String(number).padStart(Number(width || 0), '0'));
   return new SharedArray('people', () => Array.from({ length: Number(text) }, (_, i) => ({
-    user: named(__ENV.DESKSTORM_USER || 'agent%04d', i + 1),
-    password: named(__ENV.DESKSTORM_PASSWORD || 'pass-agent%04d', i + 1),
-    ...(__ENV.DESKSTORM_SEAT ? { seat: named(__ENV.DESKSTORM_SEAT, i + 1) } : {}),
+    user: named(__ENV.DESKSTORM_USER || 'agent%04d', first + i),
+    password: named(__ENV.DESKSTORM_PASSWORD || 'pass-agent%04d', first + i),
+    ...(__ENV.DESKSTORM_SEAT ? { seat: named(__ENV.DESKSTORM_SEAT, first + i) } : {}),
     ...(sites.length > 0 ? { site: sites[i % sites.length] } : {}),
   })));
 }

@@ -61,7 +61,7 @@ const window = 500 * time.Millisecond
 
 // withoutK6 leaves out what would change the script's options, or point it at another cloud.
 func withoutK6(environment []string) []string {
-	scripts := []string{"BROKER", "BROKER_CA", "DOMAIN", "DURATION", "LOGIN_P95", "MAX_FAILED", "PASSWORD", "PATH", "PROFILE", "SEAT", "SEED", "SITES", "USER", "USERS", "WINDOW"}
+	scripts := []string{"BROKER", "BROKER_CA", "DOMAIN", "DURATION", "FIRST", "LOGIN_P95", "MAX_FAILED", "PASSWORD", "PATH", "PROFILE", "SEAT", "SEED", "SITES", "USER", "USERS", "WINDOW"}
 	return slices.DeleteFunc(slices.Clone(environment), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		of, ours := strings.CutPrefix(name, "DESKSTORM_")
