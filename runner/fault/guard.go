@@ -1,0 +1,113 @@
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/deskstorm/deskstorm/internal/configfile"
+)
+
+// Guard is what the configuration allows. The zero Guard allows nothing.
+type Guard struct {
+	// Allow are the faults that a target is there for, by its name: "net.loss", "net.*", "*".
+	Allow  map[string][]string
+	Limits Limits
+}
+
+// Limits bound what faults do, those of a run together.
+type Limits struct {
+	Longest  time.Duration // of a fault
+	Desktops int           // that are hit at once
+	Hosts    int           // that are hit at once
+}
+
+// DefaultLimits are those of a configuration that says nothing of them.
+func DefaultLimits() Limits { return Limits{Longest: 10 * time.Minute, Desktops: 10, Hosts: 1} }
+
+// The greatest limits: nobody wants more in an experiment.
+const (
+	longestLimit = 24 * time.Hour
+	desktopLimit = 100_000
+	hostLimit    = 10_000
+)
+
+// ReadLimits reads the section limits. What it does not say is as DefaultLimits.
+func ReadLimits(r *configfile.Reader, n ast.Node) Limits {
+	l := DefaultLimits()
+	r.Mapping(n, configfile.Keys{
+		"longest":  r.Duration(&l.Longest, time.Second, longestLimit),
+		"desktops": r.Number(&l.Desktops, 0, desktopLimit),
+		"hosts":    r.Number(&l.Hosts, 0, hostLimit),
+	})
+	return l
+}
+
+// IsPattern says whether a text may allow faults: whether it is a pattern that any of them fits.
+func IsPattern(pattern string) bool {
+	return slices.ContainsFunc(kinds(), func(k kind) bool { return fits(pattern, k.name) })
+}
+
+// fits tells whether a pattern allows a fault. One that is malformed allows none.
+func fits(pattern, fault string) bool {
+	ok, err := path.Match(pattern, fault)
+	return ok && err == nil
+}
+
+// Check refuses a plan that the configuration does not allow, beside others of the run that are active. The error joins all that is
+// wrong, and says what the configuration would have to say.
+func (g Guard) Check(p Plan, others ...Plan) error {
+	var errs []error
+	for _, target := range p.Touches.Targets {
+		allowed := g.Allow[target]
+		if !slices.ContainsFunc(allowed, func(pattern string) bool { return fits(pattern, p.Fault) }) {
+			errs = append(errs, fmt.Errorf("the target %s does not allow the fault %s; its allow in the configuration would have to "+
+				"name it, and has %s", target, p.Fault, listed(allowed)))
+		}
+	}
+	if p.For > g.Limits.Longest {
+		errs = append(errs, fmt.Errorf("it is for %s; limits.longest allows %s", p.For, g.Limits.Longest))
+	}
+	desktops, hosts, chosen := map[string]bool{}, map[string]bool{}, 0
+	for _, p := range append(slices.Clone(others), p) {
+		for _, id := range p.Touches.Desktops {
+			desktops[id] = true
+		}
+		for _, host := range p.Touches.Hosts {
+			hosts[host] = true
+		}
+		chosen += p.Touches.Chosen
+	}
+	if n := len(desktops) + chosen; n > g.Limits.Desktops && p.Touches.desktops() > 0 {
+		errs = append(errs, fmt.Errorf("it hits %d desktops%s; limits.desktops allows %d", p.Touches.desktops(),
+			together(n, p.Touches.desktops()), g.Limits.Desktops))
+	}
+	if n := len(hosts); n > g.Limits.Hosts && len(p.Touches.Hosts) > 0 {
+		errs = append(errs, fmt.Errorf("it hits %d hosts%s; limits.hosts allows %d", len(p.Touches.Hosts),
+			together(n, len(p.Touches.Hosts)), g.Limits.Hosts))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the fault %s is not allowed: %w", p.Fault, errors.Join(errs...))
+}
+
+func (t Touches) desktops() int { return len(t.Desktops) + t.Chosen }
+
+func together(all, own int) string {
+	if all == own {
+		return ""
+	}
+	return fmt.Sprintf(", %d with what the run has injected already", all)
+}
+
+func listed(patterns []string) string {
+	if len(patterns) == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%q", patterns)
+}
