@@ -50,3 +50,16 @@ const (
 	List     Type = "list"     // of texts
 	Mapping  Type = "mapping"
 )
+
+type activityKey struct{}
+
+// WithActivity tells a function's Run which activity runs it, by its name in the experiment.
+func WithActivity(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, activityKey{}, name)
+}
+
+// ActivityOf is the name of the activity that runs; empty if nobody said.
+func ActivityOf(ctx context.Context) string {
+	name, _ := ctx.Value(activityKey{}).(string)
+	return name
+}
