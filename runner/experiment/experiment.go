@@ -5,6 +5,8 @@ package experiment
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/deskstorm/deskstorm/runner/native"
 )
 
 // Experiment is an experiment as its file says it, before configuration and secrets are substituted.
@@ -75,13 +77,13 @@ const (
 	RollbackDeviated RollbackStrategy = "deviated"
 )
 
-// Kind tells probes, which look, from actions, which change something.
-type Kind string
+// Kind is package native's: its functions know their kind, and this package reads files with tables of them.
+type Kind = native.Kind
 
 // The kinds of activities.
 const (
-	Probe  Kind = "probe"
-	Action Kind = "action"
+	Probe  = native.Probe
+	Action = native.Action
 )
 
 // Activity is a probe or an action. Exactly one of its providers is set.
