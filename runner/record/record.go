@@ -46,6 +46,7 @@ type Run struct {
 // Activity is one that was run.
 type Activity struct {
 	Phase  string    `json:"phase"` // "hypothesis-before", "method", "hypothesis-during", "hypothesis-after", "rollbacks"
+	Kind   string    `json:"kind"`  // "probe", "action"
 	Name   string    `json:"name"`
 	Began  time.Time `json:"began"`
 	Ended  time.Time `json:"ended"`
