@@ -13,6 +13,7 @@ import (
 	"github.com/deskstorm/deskstorm/lab/rabbitmq"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq/rabbitmqtest"
 	"github.com/deskstorm/deskstorm/probe/amqp"
+	"github.com/deskstorm/deskstorm/runner/fault"
 	"github.com/deskstorm/deskstorm/runner/native"
 )
 
@@ -43,7 +44,7 @@ func TestAMQPIdleDrop(t *testing.T) {
 	before := idle("before", 3*after, 0)
 	require.Equal(t, amqp.Delivered, amqp.RoundTrip(t.Context(), target).Outcome)
 	world.breaks("amqp.idle_drop", native.Arguments{"target": "router", "for": "1m", "port": number(t, port), "after": after.String(),
-		"address": serverAddress}, func(string) {
+		"address": serverAddress}, func(fault.Plan) {
 		long, short, beating := idle("long", 2*after, 0), idle("short", after/2, 0), idle("beating", 2*after, 2*time.Second)
 		require.Equal(t, amqp.Delivered, short().Outcome)
 		require.Equal(t, amqp.Lost, long().Outcome)

@@ -9,7 +9,9 @@ import (
 	"github.com/deskstorm/deskstorm/lab/netns/dhcptest"
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/probe/dhcp"
+	"github.com/deskstorm/deskstorm/runner/fault"
 	"github.com/deskstorm/deskstorm/runner/native"
+	"github.com/deskstorm/deskstorm/runner/target"
 )
 
 func askDHCP(t testing.TB, lab *dhcptest.Lab, network int) dhcp.Result {
@@ -30,9 +32,9 @@ func TestDHCPDropRenewals(t *testing.T) {
 	for k := range 2 {
 		lab.MustStart(t, k, dhcptest.Dnsmasq{Args: []string{"--bind-interfaces", "--interface=" + dhcptest.Bridge(k)}})
 	}
-	w := newWorld(t, map[string]place{"node": {kind: "local", namespace: lab.Host}})
+	w := newWorld(t, target.Config{"node": local(t, lab.Host)})
 	require.Equal(t, 16, askDHCP(t, lab, 0).RenewalsAnswered)
-	w.breaks("dhcp.drop_renewals", native.Arguments{"target": "node", "for": "1m", "device": dhcptest.Bridge(0)}, func(string) {
+	w.breaks("dhcp.drop_renewals", native.Arguments{"target": "node", "for": "1m", "device": dhcptest.Bridge(0)}, func(fault.Plan) {
 		got := askDHCP(t, lab, 0)
 		require.Equal(t, dhcp.NoAnswer, got.Renew.Outcome)
 		require.Zero(t, got.RenewalsAnswered)

@@ -11,29 +11,17 @@ import (
 
 // Env is what faults are planned and injected with. With the zero Env, Table is good for names and parameters only.
 type Env struct {
-	Targets  Targets
+	Targets  target.Config
 	Look     target.Executor // carries out the looks of planning, which change nothing
-	Clouds   Clouds          // nil: there are none, and desktops.* are refused
-	Guard    Guard
+	Limits   Limits
 	Injector Injector
-	// Services are what the configuration says of services whose names are not just systemd units, see ReadServices.
-	Services map[string]Service
-	// Relay is the command at targets that relays connections where the kernel cannot delay packets; see package relay. Empty: deskstorm
-	// relay.
+	// Cloud logs in to the cloud of a target of that kind. Nil: there are none, and desktops.* are refused.
+	Cloud func(ctx context.Context, target string) (Cloud, error)
+	// Relay is the command, as an argument vector, that calls relay.Run with the arguments after it, at targets whose kernel cannot delay
+	// packets. Empty: deskstorm relay.
 	Relay []string
 	// NewID makes a plan's ID: up to 40 letters, digits, hyphens, dots and underscores. Nil: random ones.
 	NewID func() string
-}
-
-// Targets says what the configuration knows of targets.
-type Targets interface {
-	// TargetKind is "local", "ssh", "http" or "cloud". The error of an unknown name says which names there are.
-	TargetKind(name string) (string, error)
-}
-
-// Clouds are the clouds of targets.
-type Clouds interface {
-	Cloud(ctx context.Context, target string) (Cloud, error)
 }
 
 // Cloud is what faults ask of a cloud; *cloud.Cloud is one.
@@ -54,4 +42,21 @@ func (e Env) newID() string {
 		return e.NewID()
 	}
 	return strings.ToLower(rand.Text()[:10]) // 50 bits
+}
+
+func (e Env) guard() Guard { return Guard{Targets: e.Targets, Limits: e.Limits} }
+
+// kindOf is a target's kind as the configuration names it.
+func kindOf(t target.Target) string {
+	switch {
+	case t.Local != nil:
+		return "local"
+	case t.SSH != nil:
+		return "ssh"
+	case t.HTTP != nil:
+		return "http"
+	case t.Cloud != nil:
+		return "cloud"
+	}
+	return "none"
 }

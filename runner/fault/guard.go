@@ -3,20 +3,19 @@ package fault
 import (
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/deskstorm/deskstorm/internal/configfile"
+	"github.com/deskstorm/deskstorm/runner/target"
 )
 
 // Guard is what the configuration allows. The zero Guard allows nothing.
 type Guard struct {
-	// Allow are the faults that a target is there for, by its name: "net.loss", "net.*", "*".
-	Allow  map[string][]string
-	Limits Limits
+	Targets target.Config
+	Limits  Limits
 }
 
 // Limits bound what faults do, those of a run together.
@@ -47,27 +46,12 @@ func ReadLimits(r *configfile.Reader, n ast.Node) Limits {
 	return l
 }
 
-// IsPattern says whether a text may allow faults: whether it is a pattern that any of them fits.
-func IsPattern(pattern string) bool {
-	return slices.ContainsFunc(kinds(), func(k kind) bool { return fits(pattern, k.name) })
-}
-
-// fits tells whether a pattern allows a fault. One that is malformed allows none.
-func fits(pattern, fault string) bool {
-	ok, err := path.Match(pattern, fault)
-	return ok && err == nil
-}
-
 // Check refuses a plan that the configuration does not allow, beside others of the run that are active. The error joins all that is
 // wrong, and says what the configuration would have to say.
 func (g Guard) Check(p Plan, others ...Plan) error {
 	var errs []error
-	for _, target := range p.Touches.Targets {
-		allowed := g.Allow[target]
-		if !slices.ContainsFunc(allowed, func(pattern string) bool { return fits(pattern, p.Fault) }) {
-			errs = append(errs, fmt.Errorf("the target %s does not allow the fault %s; its allow in the configuration would have to "+
-				"name it, and has %s", target, p.Fault, listed(allowed)))
-		}
+	for _, name := range p.Touches.Targets {
+		errs = append(errs, g.Targets.Allows(name, p.Fault))
 	}
 	if p.For > g.Limits.Longest {
 		errs = append(errs, fmt.Errorf("it is for %s; limits.longest allows %s", p.For, g.Limits.Longest))
@@ -90,10 +74,10 @@ func (g Guard) Check(p Plan, others ...Plan) error {
 		errs = append(errs, fmt.Errorf("it hits %d hosts%s; limits.hosts allows %d", len(p.Touches.Hosts),
 			together(n, len(p.Touches.Hosts)), g.Limits.Hosts))
 	}
-	if len(errs) == 0 {
-		return nil
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("the fault %s is not allowed: %w", p.Fault, err)
 	}
-	return fmt.Errorf("the fault %s is not allowed: %w", p.Fault, errors.Join(errs...))
+	return nil
 }
 
 func (t Touches) desktops() int { return len(t.Desktops) + t.Chosen }
@@ -103,11 +87,4 @@ func together(all, own int) string {
 		return ""
 	}
 	return fmt.Sprintf(", %d with what the run has injected already", all)
-}
-
-func listed(patterns []string) string {
-	if len(patterns) == 0 {
-		return "none"
-	}
-	return fmt.Sprintf("%q", patterns)
 }

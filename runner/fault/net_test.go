@@ -13,7 +13,9 @@ import (
 	"github.com/deskstorm/deskstorm/lab/netns"
 	"github.com/deskstorm/deskstorm/lab/netns/netnstest"
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
+	"github.com/deskstorm/deskstorm/runner/fault"
 	"github.com/deskstorm/deskstorm/runner/native"
+	"github.com/deskstorm/deskstorm/runner/target"
 )
 
 // wire is a client, a router and a server.
@@ -33,11 +35,7 @@ func newWire(t testing.TB) (wire, *world) {
 		require.NoError(t, end.AddRoute("0.0.0.0/0", fmt.Sprintf("10.74.%d.1", i+1)))
 	}
 	require.NoError(t, w.router.SetSysctl("net.ipv4.ip_forward", "1"))
-	places := map[string]place{
-		"client": {kind: "local", namespace: w.client}, "router": {kind: "local", namespace: w.router},
-		"server": {kind: "local", namespace: w.server},
-	}
-	return w, newWorld(t, places)
+	return w, newWorld(t, target.Config{"client": local(t, w.client), "router": local(t, w.router), "server": local(t, w.server)})
 }
 
 // echo answers datagrams at the server.
@@ -99,7 +97,7 @@ func TestNetLoss(t *testing.T) {
 	for _, at := range []string{"client", "router", "server"} {
 		arguments := native.Arguments{"target": at, "for": "1m", "address": serverAddress, "port": 7, "protocol": "udp", "percent": 20,
 			"direction": "to"}
-		world.breaks("net.loss", arguments, func(string) {
+		world.breaks("net.loss", arguments, func(fault.Plan) {
 			got := w.answered(t, 7, 4000)
 			t.Logf("at the %s: 20 %% of packets to the server dropped: %.1f %% lost", at, 100*(1-got))
 			require.InDelta(t, 0.8, got, 0.04) // 6 standard deviations
@@ -108,7 +106,7 @@ func TestNetLoss(t *testing.T) {
 		require.InDelta(t, 1, w.answered(t, 7, 500), 0)
 	}
 	arguments := native.Arguments{"target": "router", "for": "1m", "device": "eth0", "percent": 20}
-	world.breaks("net.loss", arguments, func(string) {
+	world.breaks("net.loss", arguments, func(fault.Plan) {
 		require.InDelta(t, 0.64, w.answered(t, 7, 4000), 0.05) // there and back
 	})
 	for _, n := range []*netns.Namespace{w.client, w.router, w.server} {
@@ -122,7 +120,7 @@ func TestNetBlackhole(t *testing.T) {
 	w.echo(t, 8)
 	for _, name := range []string{"net.blackhole", "amqp.partition"} {
 		arguments := native.Arguments{"target": "router", "for": "1m", "address": "10.74.2.0/24", "port": 7, "protocol": "udp"}
-		world.breaks(name, arguments, func(string) {
+		world.breaks(name, arguments, func(fault.Plan) {
 			require.Zero(t, w.answered(t, 7, 100))
 			require.InDelta(t, 1, w.answered(t, 8, 200), 0)
 		})

@@ -30,7 +30,9 @@ type request struct {
 	Env
 	native.Arguments
 	Plan
-	target string
+	at       string                    // the target's name
+	machine  target.Machine            // of local and ssh
+	services map[string]target.Service // likewise
 }
 
 // common are the parameters of every fault.
@@ -46,29 +48,30 @@ var goodID = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,39}$`)
 
 // plan makes the plan of a fault.
 func (k kind) plan(ctx context.Context, env Env, id string, a native.Arguments) (Plan, error) {
-	r := &request{Env: env, Arguments: a, target: a.Text("target", ""), Plan: Plan{
+	r := &request{Env: env, Arguments: a, at: a.Text("target", ""), Plan: Plan{
 		Fault: k.name, ID: id, For: a.Duration("for", 0), Notes: map[string]any{},
 	}}
 	fail := func(err error) (Plan, error) {
-		return Plan{}, fmt.Errorf("planning %s at %s: %w", k.name, r.target, err)
+		return Plan{}, fmt.Errorf("planning %s at %s: %w", k.name, r.at, err)
 	}
 	switch {
-	case env.Targets == nil:
-		return fail(errors.New("no configuration says which targets there are"))
 	case !goodID.MatchString(id):
 		return fail(fmt.Errorf("the id %q is not of up to 40 letters, digits, hyphens, dots and underscores", id))
 	case r.For <= 0:
 		return fail(errors.New("for must be more than 0"))
 	}
-	kind, err := env.Targets.TargetKind(r.target)
-	if err != nil {
-		return fail(err)
+	at, ok := env.Targets[r.at]
+	if !ok {
+		return fail(fmt.Errorf("there is no target %q; the configuration has %s", r.at, named(env.Targets.Names())))
 	}
+	r.machine, _ = at.Machine()
+	r.services = at.Services
+	kind := kindOf(at)
 	plan, wants := k.on(kind)
 	if plan == nil {
 		return fail(fmt.Errorf("the target is %s, and this fault needs one that is %s", kind, wants))
 	}
-	r.Touches.Targets = []string{r.target}
+	r.Touches.Targets = []string{r.at}
 	if err := plan(ctx, r); err != nil {
 		return fail(err)
 	}
@@ -100,13 +103,13 @@ func wrong(name, format string, args ...any) error {
 	return &native.ArgumentError{Name: name, Message: fmt.Sprintf(format, args...)}
 }
 
-func (r *request) applies(steps ...target.Step) { r.Apply = append(r.Apply, r.at(steps)...) }
-func (r *request) undoes(steps ...target.Step)  { r.Undo = append(r.Undo, r.at(steps)...) }
+func (r *request) applies(steps ...target.Step) { r.Apply = append(r.Apply, r.there(steps)...) }
+func (r *request) undoes(steps ...target.Step)  { r.Undo = append(r.Undo, r.there(steps)...) }
 
-// at has the steps at the request's target.
-func (r *request) at(steps []target.Step) []target.Step {
+// there has the steps at the request's target.
+func (r *request) there(steps []target.Step) []target.Step {
 	for i := range steps {
-		steps[i].Target = r.target
+		steps[i].Target = r.at
 	}
 	return steps
 }
@@ -123,7 +126,7 @@ func (r *request) look(ctx context.Context, step target.Step) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	step.Target = r.target
+	step.Target = r.at
 	return r.Look.Do(ctx, step)
 }
 
@@ -144,4 +147,11 @@ func (r *request) needs(ctx context.Context, program, install string) error {
 		return fmt.Errorf("the program %s is missing there; install %s", program, install)
 	}
 	return nil
+}
+
+func named(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }

@@ -35,7 +35,7 @@ func Table(env Env) []native.Function {
 			if err != nil {
 				return nil, err
 			}
-			if err := env.Guard.Check(p, in.others()...); err != nil {
+			if err := env.guard().Check(p, in.others()...); err != nil {
 				return nil, err
 			}
 			return map[string]any{"fault": p.Fault, "touches": p.Touches, "for": p.For.String(), "notes": p.Notes,
@@ -49,7 +49,7 @@ func Table(env Env) []native.Function {
 			if env.Injector == nil {
 				return nil, fmt.Errorf("injecting %s: nothing is there that could undo it", p.Fault)
 			}
-			if err := in.add(env.Guard, p); err != nil {
+			if err := in.add(env.guard(), p); err != nil {
 				return nil, err
 			}
 			if err := env.Injector.Inject(ctx, p); err != nil {
