@@ -65,6 +65,7 @@ func Open(dir, run string, do target.Executor, o Options) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	sign(owner)
 	r := &Run{
 		keeper:  keeper{journal: j, do: do, by: byRunner, log: o.Log, settle: o.settle},
 		options: o, owner: owner, timers: map[string]*time.Timer{},

@@ -61,6 +61,7 @@ func Watch(ctx context.Context, o WatchOptions) error {
 		return fmt.Errorf("the run %s has a watchdog: %w", o.Run, err)
 	}
 	defer held.Close()
+	sign(held)
 	w := &watch{
 		keeper:  keeper{journal: j, do: o.Executor, by: byWatchdog, log: o.Log, settle: cmp.Or(o.settle, defaultSettle)},
 		options: o, busy: map[string]bool{}, tries: map[string]int{}, next: map[string]time.Time{}, seen: map[string]time.Time{},
