@@ -15,17 +15,17 @@ const certain = 0.01
 func (m measured) judge(nights []Night) []Finding {
 	var findings []Finding
 	o := m.objective
-	seen := map[place]bool{}
+	seen := map[string]bool{}
 	for _, p := range m.sorted() {
 		if m.wants(p.site) {
-			seen[p] = true
+			seen[p.site] = true
 			findings = append(findings, m.against(p))
 		}
 	}
-	for _, p := range earlier(m, nights) {
-		if m.wants(p.site) && !seen[p] {
-			seen[p] = true
-			findings = append(findings, m.nothing(p))
+	for _, site := range earlier(m, nights) {
+		if m.wants(site) && !seen[site] {
+			seen[site] = true
+			findings = append(findings, m.nothing(place{site, o.Step}))
 		}
 	}
 	if len(findings) == 0 {

@@ -213,6 +213,23 @@ func TestSiteGone(t *testing.T) {
 	require.Equal(t, "nothing was measured for the p95 of vdi_login_duration, step total, site south", v.Reason)
 }
 
+// TestStepsDoNotMix: what one objective measured last night is not missed by another of the same metric.
+func TestStepsDoNotMix(t *testing.T) {
+	o := Objectives{List: []Objective{
+		{Metric: "vdi_login_duration", Step: "total", PerSite: true, Percentile: 95, Below: 3 * time.Second},
+		{Metric: "vdi_login_duration", Step: "auth", Percentile: 95, Below: 3 * time.Second},
+		{Metric: "vdi_login_failed", AtMost: 0.5, PerStep: true, PerSite: true},
+	}}
+	run := completed()
+	load(t, &run, "north", 10, 1000, 10)
+	nights := []Night{NightOf(run, Judge(run, o, nil))}
+	run = completed()
+	load(t, &run, "north", 10, 1000, 0)
+	v := Judge(run, o, nights)
+	require.Equal(t, Passed, v.Outcome, "%+v", v.Findings)
+	require.Zero(t, find(t, v, CheckBudget, "north", "").Value, "where nothing failed there are no steps")
+}
+
 // TestWindow: a ramp and the time of faults are left out, or looked at alone.
 func TestWindow(t *testing.T) {
 	run := completed()

@@ -146,7 +146,7 @@ func (m *measured) shares() map[place]*tally {
 		}
 	}
 	for site, all := range everywhere {
-		if !m.objective.PerStep && m.objective.Step == "" {
+		if m.objective.Step == "" && (!m.objective.PerStep || len(steps) == 0) { // where nothing failed there are no steps
 			shares[place{site, ""}] = all
 			continue
 		}

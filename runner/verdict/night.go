@@ -34,15 +34,15 @@ func last(nights []Night, wanted int) []Night {
 	return sound[max(0, len(sound)-wanted):]
 }
 
-// earlier are the places at which the last sound night measured the same.
-func earlier(m measured, nights []Night) []place {
-	var places []place
+// earlier are the sites at which the last sound night measured the same. Steps may be missing, where nobody needed them.
+func earlier(m measured, nights []Night) []string {
+	var sites []string
 	for _, n := range last(nights, 1) {
 		for _, f := range n.Figures {
-			if f.Measure == m.measure {
-				places = append(places, place{f.Site, f.Step})
+			if f.Measure == m.measure && (m.objective.Step == "" || f.Step == m.objective.Step) {
+				sites = append(sites, f.Site)
 			}
 		}
 	}
-	return places
+	return sites
 }
