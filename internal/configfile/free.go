@@ -35,10 +35,7 @@ func (r *Reader) Free(n ast.Node) any {
 	case *ast.BoolNode:
 		return n.Value
 	case *ast.StringNode:
-		if n.Token.Type == token.StringType && slices.Contains([]string{"yes", "no", "on", "off"}, strings.ToLower(n.Value)) {
-			r.Wrong(n, "expected true, false, or a text in quotes, found %s, which is a truth to some programs and a text to others",
-				n.Value)
-		}
+		r.Ambiguous(n)
 		return n.Value
 	case *ast.LiteralNode:
 		return n.Value.Value
@@ -56,7 +53,10 @@ func (r *Reader) Free(n ast.Node) any {
 		}
 	case *ast.MappingNode:
 		m := make(map[string]any, len(n.Values))
-		r.Entries(n, func(_ ast.MapKeyNode, name string, value ast.Node) { m[name] = r.Free(value) })
+		r.Entries(n, func(key ast.MapKeyNode, name string, value ast.Node) {
+			r.Ambiguous(key)
+			m[name] = r.Free(value)
+		})
 		return m
 	case *ast.SequenceNode:
 		list := make([]any, len(n.Values))
@@ -67,6 +67,14 @@ func (r *Reader) Free(n ast.Node) any {
 	}
 	r.Wrong(n, "expected a text, a number, true or false, a list or a mapping, found %s", Found(n))
 	return nil
+}
+
+// Ambiguous reports yes, no, on and off without quotes: they are truths in YAML 1.1, and texts since then.
+func (r *Reader) Ambiguous(n ast.Node) {
+	s, ok := n.(*ast.StringNode)
+	if ok && s.Token.Type == token.StringType && slices.Contains([]string{"yes", "no", "on", "off"}, strings.ToLower(s.Value)) {
+		r.Wrong(n, "expected true, false, or a text in quotes, found %s, which is a truth to some programs and a text to others", s.Value)
+	}
 }
 
 // Line is where a value begins, from 1.

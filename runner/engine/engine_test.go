@@ -113,4 +113,3 @@ func TestRunNative(t *testing.T) {
 		})
 	}
 }
-

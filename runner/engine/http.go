@@ -152,7 +152,7 @@ func (p *progress) Read(b []byte) (int, error) {
 }
 
 func (r *run) newRequest(ctx context.Context, h *experiment.HTTP) (*http.Request, error) {
-	address, err := url.Parse(experiment.Text(r.values.Substitute(h.URL)))
+	address, err := url.Parse(quote(experiment.Text(r.values.Substitute(h.URL))))
 	if err != nil {
 		return nil, fmt.Errorf("%s is no address", h.URL)
 	}
@@ -205,6 +205,19 @@ func (r *run) newRequest(ctx context.Context, h *experiment.HTTP) (*http.Request
 		request.Header.Set(name, experiment.Text(value))
 	}
 	return request, nil
+}
+
+// quote escapes what may not stand in an address, but not what is escaped already: a value that was substituted may have spaces.
+func quote(address string) string {
+	var b strings.Builder
+	for _, c := range []byte(address) {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // form encodes arguments as Python's requests does: a text is taken as it is, lists in a mapping are repeated, None is left out.

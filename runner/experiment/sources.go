@@ -37,6 +37,7 @@ func (x *reader) secrets(n ast.Node) {
 
 func (x *reader) named(key ast.MapKeyNode, text string) {
 	x.names[text] = true
+	x.Ambiguous(key)
 	if !name.MatchString(text) {
 		x.Wrong(key, "expected a name of letters, digits and '_' that does not begin with a digit, so that it can stand in ${}")
 	}
