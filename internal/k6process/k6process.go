@@ -154,7 +154,7 @@ func (e Exit) Err() error {
 
 // scriptVariables are those of the shipped scripts, after DESKSTORM_.
 func scriptVariables() []string {
-	return []string{"BROKER", "BROKER_CA", "DOMAIN", "DURATION", "FIRST", "HOLD", "LOGIN_P95", "MAX_FAILED", "PASSWORD", "PATH", "PROFILE", "SEAT",
+	return []string{"BROKER", "BROKER_CA", "DOMAIN", "DURATION", "HOLD", "LOGIN_P95", "MAX_FAILED", "PART", "PASSWORD", "PATH", "PROFILE", "SEAT",
 		"SEED", "SITES", "USER", "USERS", "WINDOW"}
 }
 
