@@ -2,6 +2,7 @@ package configfile
 
 import (
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -41,9 +42,11 @@ func (r *Reader) Free(n ast.Node) any {
 		return n.Value.Value
 	case *ast.IntegerNode:
 		switch v := n.Value.(type) {
-		case int64, uint64:
-			if u, ok := v.(uint64); ok && u <= math.MaxInt64 {
-				return int64(u)
+		case int64:
+			return v
+		case uint64:
+			if v <= math.MaxInt64 {
+				return int64(v)
 			}
 			return v
 		}
@@ -69,11 +72,20 @@ func (r *Reader) Free(n ast.Node) any {
 	return nil
 }
 
-// Ambiguous reports yes, no, on and off without quotes: they are truths in YAML 1.1, and texts since then.
+// exponent is a number that YAML reads as a text and JSON as a number, as do those with more digits than an integer has.
+var exponent = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+
+// Ambiguous reports a text without quotes that other programs take for something else: yes, no, on and off are truths in YAML 1.1; 1e3
+// is a number in JSON.
 func (r *Reader) Ambiguous(n ast.Node) {
 	s, ok := n.(*ast.StringNode)
-	if ok && s.Token.Type == token.StringType && slices.Contains([]string{"yes", "no", "on", "off"}, strings.ToLower(s.Value)) {
+	switch {
+	case !ok || s.Token.Type != token.StringType:
+	case slices.Contains([]string{"yes", "no", "on", "off"}, strings.ToLower(s.Value)):
 		r.Wrong(n, "expected true, false, or a text in quotes, found %s, which is a truth to some programs and a text to others", s.Value)
+	case exponent.MatchString(s.Value):
+		r.Wrong(n, "expected a number in digits, at most 18, or a text in quotes, found %s, which is a number to some programs and a text "+
+			"to others", s.Value)
 	}
 }
 

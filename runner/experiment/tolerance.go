@@ -19,7 +19,7 @@ func (x *reader) tolerance(n ast.Node) *Tolerance {
 			x.Wrong(n, "expected the values that are fine, or two limits, found an empty list")
 		}
 		list := x.Free(n)
-		if values, ok := list.([]any); ok && len(values) == 2 && !comparable(values[0], values[1]) {
+		if values, ok := list.([]any); ok && len(values) == 2 && !alike(values[0], values[1]) {
 			x.Wrong(n, "expected two numbers or two texts, which are limits; for one of two values, name one of them twice")
 		}
 		return &Tolerance{Type: ToleranceList, Value: list}
@@ -33,8 +33,8 @@ func (x *reader) tolerance(n ast.Node) *Tolerance {
 	return &Tolerance{Value: x.Free(n)}
 }
 
-// comparable says whether Python compares two values by size.
-func comparable(a, b any) bool {
+// alike says whether Python compares two values by size.
+func alike(a, b any) bool {
 	kind := func(v any) int {
 		switch v.(type) {
 		case string:

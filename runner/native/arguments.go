@@ -30,7 +30,7 @@ func Find(table []Function, name string, kind Kind) (Function, error) {
 			return f, nil
 		}
 		if f.Name == name {
-			return Function{}, fmt.Errorf("%s is a native %s, not a %s", name, f.Kind, kind)
+			return Function{}, fmt.Errorf("%s is a native %s; expected a native %s", name, f.Kind, kind)
 		}
 		if f.Kind == kind {
 			names = append(names, f.Name)
