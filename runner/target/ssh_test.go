@@ -21,7 +21,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/deskstorm/deskstorm/internal/configfile"
-	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/internal/child"
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/runner/target"
 )
