@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 
 	"github.com/deskstorm/deskstorm/runner/native"
 	"github.com/deskstorm/deskstorm/runner/target"
@@ -73,6 +74,24 @@ func (r *request) labState(ctx context.Context) (state labState, err error) {
 		return state, fmt.Errorf("reading the lab's state: %w", err)
 	}
 	return state, nil
+}
+
+// labHost reads the argument host, which must be one of the lab's, and says that it is hit.
+func (r *request) labHost(ctx context.Context) error {
+	state, err := r.labState(ctx)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, h := range state.Hosts {
+		names = append(names, h.Name)
+	}
+	host := r.Text("host", "")
+	if !slices.Contains(names, host) {
+		return wrong("host", "expected a host of the lab: %s", named(names))
+	}
+	r.Touches.Hosts = []string{host}
+	return nil
 }
 
 func leaseParameters() []native.Parameter {
