@@ -48,14 +48,16 @@ func computeDown() kind {
 			}
 			host := r.Text("host", "")
 			if r.Text("how", "dead") == "dead" {
-				if err := r.labHost(ctx); err != nil {
+				desktops, err := r.labHost(ctx)
+				if err != nil {
 					return err
 				}
-				r.whats("the host %s of the lab is dead, and so are its desktops", host)
+				r.Touches.Chosen = desktops
+				r.whats("the host %s of the lab is dead, and so are its %d desktops", host, desktops)
 				return r.switches("host.down", map[string]any{"host": host})
 			}
 			if host != "" {
-				if err := r.labHost(ctx); err != nil {
+				if _, err := r.labHost(ctx); err != nil {
 					return err
 				}
 				r.whats("what is to be built on the host %s of the lab is lost", host)

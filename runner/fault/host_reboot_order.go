@@ -45,10 +45,12 @@ func hostRebootOrder() kind {
 			if err := r.without("a lab has no such services", onHost); err != nil {
 				return err
 			}
-			if err := r.labHost(ctx); err != nil {
+			desktops, err := r.labHost(ctx)
+			if err != nil {
 				return err
 			}
-			r.whats("the host %s of the lab reboots, and its desktops run again without network", r.Text("host", ""))
+			r.Touches.Chosen = desktops
+			r.whats("the host %s of the lab reboots, and its %d desktops run again without network", r.Text("host", ""), desktops)
 			return r.switches("host.reboot_without_ports", r.passed(inLab))
 		},
 	}
