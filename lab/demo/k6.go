@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/internal/child"
 	"github.com/deskstorm/deskstorm/results"
 )
 

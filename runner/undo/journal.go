@@ -69,6 +69,14 @@ func (s *story) find(id string) *state {
 	return nil
 }
 
+func (s *story) records() []record.Fault {
+	all := make([]record.Fault, 0, len(s.faults))
+	for _, f := range s.faults {
+		all = append(all, f.record())
+	}
+	return all
+}
+
 // left are the faults that have not ended, the latest first.
 func (s *story) left() (left []*state) {
 	for i := len(s.faults) - 1; i >= 0; i-- {

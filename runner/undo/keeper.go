@@ -35,7 +35,34 @@ type keeper struct {
 	do     target.Executor
 	by     string
 	log    *slog.Logger
-	settle time.Duration // see pass
+	settle time.Duration // see defaultSettle
+
+	mu    sync.Mutex
+	first map[string]time.Time // when a fault that may still be on its way was undone for the first time
+}
+
+// errSettling is of a fault that is undone, and has to be undone once more when its time to settle is over.
+var errSettling = errors.New("what was being injected may still be on its way")
+
+func (k *keeper) settling(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	first, ok := k.first[id]
+	return ok && time.Since(first) < k.settle
+}
+
+// passed tells whether this was the first time that a fault was undone.
+func (k *keeper) passed(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, ok := k.first[id]; ok {
+		return false
+	}
+	if k.first == nil {
+		k.first = map[string]time.Time{}
+	}
+	k.first[id] = time.Now()
+	return true
 }
 
 // defaultSettle is how long after its author's death something may still be on its way: a request that a server just reads, a program
@@ -82,15 +109,14 @@ func (k *keeper) locked(ctx context.Context, s *state) error {
 		}
 		applied = now.applied
 	}
-	err := k.pass(ctx, s.plan)
 	// Its author may have died in the middle of it, and the last thing that he did may come after the undo.
 	interrupted := !applied && k.by != byRunner
-	if interrupted {
-		select {
-		case <-ctx.Done():
-		case <-time.After(k.settle):
-		}
-		err = k.pass(ctx, s.plan)
+	if interrupted && k.settling(s.plan.ID) {
+		return errSettling
+	}
+	err := k.pass(ctx, s.plan)
+	if interrupted && err == nil && k.passed(s.plan.ID) {
+		return errSettling
 	}
 	by := k.by
 	if err == nil && !interrupted { // else the timers stay, one more time
@@ -190,10 +216,14 @@ func (k *keeper) all(ctx context.Context, left []*state) error {
 func (k *keeper) group(ctx context.Context, left []*state) []error {
 	for attempts := 0; ; attempts++ {
 		var errs []error
+		wait := k.settle
 		left = slices.DeleteFunc(slices.Clone(left), func(s *state) bool {
 			err := k.attempt(ctx, s, false)
 			if err != nil {
 				errs = append(errs, err)
+			}
+			if err != nil && !errors.Is(err, errSettling) {
+				wait = min(wait, backoff(attempts))
 			}
 			return err == nil
 		})
@@ -203,7 +233,7 @@ func (k *keeper) group(ctx context.Context, left []*state) []error {
 		select {
 		case <-ctx.Done():
 			return errs
-		case <-time.After(backoff(attempts)):
+		case <-time.After(wait):
 		}
 	}
 }

@@ -65,13 +65,9 @@ func (k *keeper) recover(ctx context.Context, run string, report *Report) error 
 	if len(left) == 0 {
 		return nil
 	}
-	owner, err := tryLock(k.path(ownerFile))
-	switch {
-	case errors.Is(err, errHeld):
+	if held(k.path(ownerFile)) {
 		report.Living = append(report.Living, run)
 		return nil
-	case err == nil:
-		defer owner.Close()
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, recoverTime, fmt.Errorf("it was tried for %s", recoverTime))
 	defer cancel()
@@ -97,13 +93,17 @@ func Living(dir, run string) bool {
 	if !goodName.MatchString(run) {
 		return false
 	}
-	path := filepath.Join(dir, run, ownerFile)
-	if _, err := os.Stat(path); err != nil {
-		return false
+	return held(filepath.Join(dir, run, ownerFile))
+}
+
+// Records are the faults of a run, which may go on, as its journal has them.
+func Records(dir, run string) ([]record.Fault, error) {
+	if !goodName.MatchString(run) {
+		return nil, fmt.Errorf("%q is no run's id", run)
 	}
-	held, err := tryLock(path)
-	if err == nil {
-		_ = held.Close()
+	told, err := journal{filepath.Join(dir, run)}.read()
+	if err != nil {
+		return nil, err
 	}
-	return errors.Is(err, errHeld)
+	return told.records(), nil
 }

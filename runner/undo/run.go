@@ -34,7 +34,7 @@ var ErrTakenOver = errors.New("the watchdog has ended the faults of this run, be
 
 // Run is the faults of a run. Its methods may be called by many goroutines at once.
 type Run struct {
-	keeper
+	*keeper
 	options  Options
 	owner    *os.File
 	watchdog *guard
@@ -58,15 +58,18 @@ func Open(dir, run string, do target.Executor, o Options) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	owner, err := tryLock(j.path(ownerFile))
+	waiting, cancel := context.WithTimeout(context.Background(), time.Second) // for who just looks whether it is held
+	defer cancel()
+	owner, err := lock(waiting, j.path(ownerFile))
 	if errors.Is(err, errHeld) {
 		return nil, fmt.Errorf("the run %s belongs to another process: %w", run, err)
 	}
 	if err != nil {
 		return nil, err
 	}
+	sign(owner)
 	r := &Run{
-		keeper:  keeper{journal: j, do: do, by: byRunner, log: o.Log, settle: o.settle},
+		keeper:  &keeper{journal: j, do: do, by: byRunner, log: o.Log, settle: o.settle},
 		options: o, owner: owner, timers: map[string]*time.Timer{},
 	}
 	told, err := r.read()
@@ -282,11 +285,7 @@ func (r *Run) Records() []record.Fault {
 	if err != nil {
 		told = r.remembered()
 	}
-	all := make([]record.Fault, 0, len(told.faults))
-	for _, s := range told.faults {
-		all = append(all, s.record())
-	}
-	return all
+	return told.records()
 }
 
 // Close ends all faults, and then the watchdog. What could not be ended is an error, and the watchdog's from then on.

@@ -3,6 +3,7 @@ package undo
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -61,8 +62,9 @@ func Watch(ctx context.Context, o WatchOptions) error {
 		return fmt.Errorf("the run %s has a watchdog: %w", o.Run, err)
 	}
 	defer held.Close()
+	sign(held)
 	w := &watch{
-		keeper:  keeper{journal: j, do: o.Executor, by: byWatchdog, log: o.Log, settle: cmp.Or(o.settle, defaultSettle)},
+		keeper:  &keeper{journal: j, do: o.Executor, by: byWatchdog, log: o.Log, settle: cmp.Or(o.settle, defaultSettle)},
 		options: o, busy: map[string]bool{}, tries: map[string]int{}, next: map[string]time.Time{}, seen: map[string]time.Time{},
 		done: make(chan result),
 	}
@@ -73,7 +75,7 @@ func Watch(ctx context.Context, o WatchOptions) error {
 }
 
 type watch struct {
-	keeper
+	*keeper
 	options WatchOptions
 
 	gone, hung bool
@@ -110,6 +112,8 @@ func (w *watch) loop(ctx context.Context, signals <-chan os.Signal) error {
 	}()
 	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
+	wake := time.NewTimer(watchTick) // when a fault may have settled
+	defer wake.Stop()
 	last := time.Now()
 	for {
 		left, err := w.step(ctx)
@@ -130,13 +134,18 @@ func (w *watch) loop(ctx context.Context, signals <-chan os.Signal) error {
 			w.gone, w.wentAt, ended = true, time.Now(), nil
 		case r := <-w.done:
 			delete(w.busy, r.id)
-			if r.err != nil {
+			switch {
+			case errors.Is(r.err, errSettling):
+				w.next[r.id] = time.Now().Add(w.settle)
+				wake.Reset(w.settle)
+			case r.err != nil:
 				w.log.Error("a fault stays for now", "error", r.err)
 				w.next[r.id] = time.Now().Add(backoff(w.tries[r.id]))
 				w.tries[r.id]++
 			}
 		case s := <-signals:
 			w.log.Info("a signal is not for the watchdog, which ends when the runner has ended and no fault is left", "signal", s)
+		case <-wake.C:
 		case now := <-tick.C:
 			// When the whole machine was stopped, the runner was too.
 			w.silence += min(now.Sub(last), 2*watchTick)
