@@ -2,6 +2,8 @@ package fault_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -87,11 +89,7 @@ func call(t testing.TB, table []native.Function, name string, a native.Arguments
 // injected; with its effect; undone three times.
 func (w *world) breaks(name string, a native.Arguments, during func(p fault.Plan)) {
 	w.t.Helper()
-	env := w.env()
-	env.Injector = unapplied{w}
-	_, err := call(w.t, fault.Table(env), "fault."+name, a)
-	require.NoError(w.t, err)
-
+	w.undoAlone(name, a)
 	table := fault.Table(w.env())
 	result, err := call(w.t, table, "fault."+name, a)
 	require.NoError(w.t, err)
@@ -104,6 +102,15 @@ func (w *world) breaks(name string, a native.Arguments, during func(p fault.Plan
 	}
 	w.undoes(p)
 	w.undoes(p)
+}
+
+// undoAlone undoes a plan that was never applied.
+func (w *world) undoAlone(name string, a native.Arguments) {
+	w.t.Helper()
+	env := w.env()
+	env.Injector = unapplied{w}
+	_, err := call(w.t, fault.Table(env), "fault."+name, a)
+	require.NoError(w.t, err)
 }
 
 // unapplied is an injector that dies before it applies.
@@ -127,4 +134,15 @@ func number(t testing.TB, text string) int {
 	n, err := strconv.Atoi(text)
 	require.NoError(t, err)
 	return n
+}
+
+// noProcess fails the test if a process with the argument is left.
+func noProcess(t testing.TB, argument string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(t, err)
+	for _, f := range files {
+		text, _ := os.ReadFile(f) // it may have ended
+		require.NotContains(t, strings.Split(string(text), "\x00"), argument, f)
+	}
 }

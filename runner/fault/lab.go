@@ -75,6 +75,24 @@ func (r *request) labState(ctx context.Context) (state labState, err error) {
 	return state, nil
 }
 
+// labHost reads the argument host, which must be one of the lab's, and says that it is hit. It returns how many desktops run there.
+func (r *request) labHost(ctx context.Context) (desktops int, err error) {
+	state, err := r.labState(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	host := r.Text("host", "")
+	for _, h := range state.Hosts {
+		if h.Name == host {
+			r.Touches.Hosts = []string{host}
+			return h.Servers[active], nil
+		}
+		names = append(names, h.Name)
+	}
+	return 0, wrong("host", "expected a host of the lab: %s", named(names))
+}
+
 func leaseParameters() []native.Parameter {
 	return []native.Parameter{
 		{Name: "host", Type: native.Text, Doc: "of a lab: the desktops of this host; of all hosts if absent"},
@@ -92,26 +110,25 @@ func lateLeases(ctx context.Context, r *request) error {
 	if r.Has("count") && (r.Has("fraction") || r.Integer("count", 0) < 1) {
 		return wrong("count", "expected 1 or more, and no fraction with it")
 	}
-	state, err := r.labState(ctx)
-	if err != nil {
-		return err
-	}
-	among, where := state.Desktops.ByStatus["ACTIVE"], "the lab"
-	if host := r.Text("host", ""); host != "" {
-		found := false
-		for _, h := range state.Hosts {
-			if h.Name == host {
-				among, where, found = h.Servers["ACTIVE"], host, true
-			}
+	among, where := 0, r.Text("host", "the lab")
+	if r.Has("host") {
+		desktops, err := r.labHost(ctx)
+		if err != nil {
+			return err
 		}
-		if !found {
-			return wrong("host", "the lab has no host %q", host)
+		among = desktops
+	} else {
+		state, err := r.labState(ctx)
+		if err != nil {
+			return err
 		}
+		among = state.Desktops.ByStatus[active]
 	}
 	fraction := r.Number("fraction", 1)
 	if !(fraction > 0 && fraction <= 1) {
 		return wrong("fraction", "expected above 0 to 1")
 	}
+	r.Touches.Hosts = nil // it is its desktops that are hit
 	r.Touches.Chosen = r.Integer("count", int(math.Ceil(fraction*float64(among))))
 	r.whats("the DHCP leases of %d of %d desktops of %s are renewed late: by broadcasts only", r.Touches.Chosen, among, where)
 	parameters["rebinds"] = true

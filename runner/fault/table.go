@@ -114,10 +114,10 @@ func undo(env Env, in *injected) native.Function {
 // injected is what a run's actions have injected, oldest first.
 type injected struct {
 	mutex sync.Mutex
-	all   []active
+	all   []injection
 }
 
-type active struct {
+type injection struct {
 	Plan
 	until time.Time // when the undo comes at the latest; that of one that was undone is past
 }
@@ -129,14 +129,14 @@ func (in *injected) add(g Guard, p Plan) error {
 	if err := g.Check(p, in.active()...); err != nil {
 		return err
 	}
-	in.all = append(in.all, active{p, time.Now().Add(p.For)})
+	in.all = append(in.all, injection{p, time.Now().Add(p.For)})
 	return nil
 }
 
 func (in *injected) remove(id string) {
 	in.mutex.Lock()
 	defer in.mutex.Unlock()
-	in.all = slices.DeleteFunc(in.all, func(a active) bool { return a.ID == id })
+	in.all = slices.DeleteFunc(in.all, func(a injection) bool { return a.ID == id })
 }
 
 func (in *injected) end(id string) {
