@@ -107,7 +107,7 @@ func TestYear(t *testing.T) {
 		for _, keys := range [][]string{
 			{"0 2 * * *", "jitter: 30m", "catch_up: latest"},
 			{"30 1,2,3 * * *", `blackout: ["Sat,Sun", "02:20-02:40"]`},
-			{"*/15 * * * *", "jitter: 2m", `blackout: ["Mon-Fri 22:00-06:00"]`, "catch_up: latest"},
+			{"*/40 * * * *", "jitter: 2m", `blackout: ["Mon-Fri 22:00-06:00"]`, "catch_up: latest"},
 			{"@every 7h", "jitter: 6h"},
 		} {
 			j := job(t, keys[0], append(keys[1:], "timezone: "+name)...)

@@ -216,7 +216,7 @@ func (s *Scheduler) tick(ctx context.Context) (time.Duration, error) {
 			continue // nothing was started; the next look tries again
 		}
 		if !first {
-			return 0, s.load(ctx) // another runner was first
+			return time.Second, s.load(ctx) // another runner was first
 		}
 		if s.clock.Steady()-began > heldUp {
 			d = s.giveUp(d)

@@ -62,12 +62,12 @@ func TestChangeOfClocks(t *testing.T) {
 	}
 }
 
-// TestNextAgainstMinutes walks through each minute around all changes of two years, and compares with what the rules say of a wall clock.
+// TestNextAgainstMinutes walks through each minute around all changes of a year, and compares with what the rules say of a wall clock.
 func TestNextAgainstMinutes(t *testing.T) {
 	for _, name := range []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Casablanca"} {
 		at := zone(t, name)
 		changes := 0
-		for change := time.Date(2026, 1, 1, 0, 0, 0, 0, at); change.Year() < 2028; {
+		for change := time.Date(2026, 1, 1, 0, 0, 0, 0, at); change.Year() < 2027; {
 			if _, change = change.ZoneBounds(); change.IsZero() {
 				break
 			}
@@ -83,7 +83,7 @@ func TestNextAgainstMinutes(t *testing.T) {
 				require.Equal(t, timing.byMinutes(from, to), got, "%s in %s about %s", cron, name, change)
 			}
 		}
-		require.GreaterOrEqual(t, changes, 4, name)
+		require.GreaterOrEqual(t, changes, 2, name)
 	}
 }
 
