@@ -85,16 +85,17 @@ func (f Figure) needed() int {
 
 // outliers are the findings of those that stand apart, worst first.
 func outliers(sites []Figure, atLeast float64) []Finding {
-	slices.SortStableFunc(sites, func(a, b Figure) int { return cmp.Compare(b.level(), a.level()) })
+	slices.SortStableFunc(sites, func(a, b Figure) int { return cmp.Compare(b.Value, a.Value) })
 	limits := siteLimits[min(len(sites)-minSites, len(siteLimits)-1)]
 	for k := len(limits); k >= 1; k-- {
-		mean, spread := rest(sites[k:])
-		if sites[k-1].level() < mean+limits[k-1]*spread {
+		on := scaleOf(sites[k:])
+		mean, spread := rest(on, sites[k:])
+		if on.level(sites[k-1]) < mean+limits[k-1]*spread {
 			continue
 		}
 		var findings []Finding
 		for _, f := range sites[:k] {
-			others := f.unlevel(mean)
+			others := on.value(mean)
 			if f.Value < others*(1+atLeast) || f.Unit == Share && f.Failed < leastFailed || f.Unit == Millis && f.Value < others+leastMillis {
 				continue
 			}
@@ -111,15 +112,19 @@ func outliers(sites []Figure, atLeast float64) []Finding {
 }
 
 // rest is the mean and the standard deviation of the others' levels.
-func rest(others []Figure) (mean, spread float64) {
+func rest(on scale, others []Figure) (mean, spread float64) {
 	levels := make([]float64, len(others))
-	noise := 0.0
 	for i, f := range others {
-		levels[i] = f.level()
-		if f.Unit == Share {
-			noise += f.noise() / float64(len(others))
-		}
+		levels[i] = on.level(f)
 	}
 	mean, variance := stat.MeanVariance(levels, nil)
-	return mean, math.Sqrt(max(variance, noise, siteSpread*siteSpread))
+	noise := 0.0
+	for _, f := range others {
+		noise += on.noise(f, on.value(mean)) / float64(len(others))
+	}
+	least := siteSpread * siteSpread
+	if on == arcsine {
+		least = 0 // which is no share of the level there; chance is enough
+	}
+	return mean, math.Sqrt(max(variance, noise, least))
 }

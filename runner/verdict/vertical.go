@@ -26,23 +26,15 @@ const (
 // regressed holds each figure against the same figure of the last nights, and marks those that it calls.
 //
 // One night is one observation: the windows of a night share its cloud, its neighbours and its weather, and a test that takes each
-// for itself calls every second night a regression. So the night's one percentile, as a logarithm (a share of failures as an
-// arcsine of its root, whose spread does not depend on it), is held against a prediction interval of the last nights', Student's t:
-// what one more night of the same kind would exceed with the wanted probability. Holm's correction shares that probability among all
-// figures of the run. Only what is besides worse by Regression.AtLeast is called.
+// for itself calls every third night a regression. So the night's one percentile, on a scale on which nights spread evenly, is held against a prediction interval of the last nights', Student's t: what one
+// more night of the same kind would exceed with the wanted probability. Seven nights say little about their own spread, so that it
+// is moderated by that of the other sites. Holm's correction shares the probability among all figures of the run. Only what is
+// besides worse by Regression.AtLeast is called. TestFalseAlarms counts what comes of it.
 func regressed(figures []Figure, nights []Night, c Regression) []Finding {
 	if c.Mode == ModeOff || len(figures) == 0 {
 		return nil
 	}
-	tonight := make([]comparison, 0, len(figures))
-	most := 0
-	for i := range figures {
-		earlier := usual(figures[i].key(), nights, c.Nights)
-		most = max(most, len(earlier))
-		if len(earlier) >= minNights {
-			tonight = append(tonight, compare(&figures[i], earlier))
-		}
-	}
+	tonight, most := compare(figures, nights, c.Nights)
 	if len(tonight) == 0 {
 		return []Finding{{
 			Check: CheckRegression, Name: "last nights", Result: Noted,
@@ -74,71 +66,80 @@ func regressed(figures []Figure, nights []Night, c Regression) []Finding {
 	return findings
 }
 
-// usual are the figures of the last nights that were not called. Where too few of those are left, the change has come to stay, and
-// is what is usual now.
-func usual(key figureKey, nights []Night, wanted int) []Figure {
-	var all, quiet []Figure
+// comparison is a figure beside those of the last nights.
+type comparison struct {
+	figure   *Figure
+	nights   int
+	scale    scale
+	mean     float64 // of the last nights' levels
+	variance float64
+	usual    float64 // the value at the mean
+	p        float64 // the probability that one more night of the same kind is as bad
+}
+
+// spreadKey is what comparisons have in common whose spreads are of one kind.
+type spreadKey struct {
+	measure, step string
+	scale         scale
+}
+
+func (x comparison) group() spreadKey { return spreadKey{x.figure.Measure, x.figure.Step, x.scale} }
+
+// moderation is how many nights' worth the spread at other sites counts, beside the site's own. Seven nights have six degrees of
+// freedom; as many again are far fewer than the other sites have together, because sites share their nights.
+const moderation = 6
+
+// compare returns comparisons of the figures that minNights nights or more have, and how many nights the most had.
+func compare(figures []Figure, nights []Night, wanted int) (all []comparison, most int) {
+	past := map[figureKey][]Figure{}
 	for _, n := range last(nights, 2*wanted) {
 		for _, f := range n.Figures {
-			if f.key() != key || f.Samples <= 0 {
-				continue
-			}
-			all = append(all, f)
-			if !f.Called {
-				quiet = append(quiet, f)
+			if f.Samples > 0 {
+				past[f.key()] = append(past[f.key()], f)
 			}
 		}
 	}
+	spread := map[spreadKey][]float64{} // by what the sites have in common
+	for i := range figures {
+		f := &figures[i]
+		earlier := usual(past[f.key()], wanted)
+		most = max(most, len(earlier))
+		if len(earlier) < minNights {
+			continue
+		}
+		on := scaleOf(earlier)
+		levels := make([]float64, len(earlier))
+		for i, e := range earlier {
+			levels[i] = on.level(e)
+		}
+		x := comparison{figure: f, nights: len(earlier), scale: on}
+		x.mean, x.variance = stat.MeanVariance(levels, nil)
+		x.usual = on.value(x.mean)
+		all = append(all, x)
+		spread[x.group()] = append(spread[x.group()], x.variance)
+	}
+	for i := range all {
+		x := &all[i]
+		n := float64(x.nights)
+		variance, freedom := x.variance, n-1
+		if sites := spread[x.group()]; len(sites) >= minSites {
+			variance = (variance*freedom + stat.Mean(sites, nil)*moderation) / (freedom + moderation)
+			freedom += moderation
+		}
+		t := (x.scale.level(*x.figure) - x.mean) / math.Sqrt(max(variance, x.scale.noise(*x.figure, x.usual))*(1+1/n))
+		x.p = distuv.StudentsT{Mu: 0, Sigma: 1, Nu: freedom}.Survival(t)
+	}
+	return all, most
+}
+
+// usual are the latest of a figure's earlier values, as many as wanted, that were not called. Where too few of those are left, the
+// change has come to stay, and is what is usual now.
+func usual(earlier []Figure, wanted int) []Figure {
+	quiet := slices.DeleteFunc(slices.Clone(earlier), func(f Figure) bool { return f.Called })
 	if len(quiet) < minNights {
-		quiet = all
+		quiet = earlier
 	}
 	return quiet[max(0, len(quiet)-wanted):]
-}
-
-// level is a figure on a scale on which nights spread evenly.
-func (f Figure) level() float64 {
-	if f.Unit == Share {
-		// Anscombe's arcsine, which is defined for no failures at all as well.
-		return 2 * math.Asin(math.Sqrt((float64(f.Failed)+3./8)/(float64(f.Samples)+3./4)))
-	}
-	return math.Log(max(f.Value, 0.001))
-}
-
-// unlevel is the value at a level.
-func (f Figure) unlevel(level float64) float64 {
-	if f.Unit == Share {
-		return math.Pow(math.Sin(level/2), 2)
-	}
-	return math.Exp(level)
-}
-
-// noise is the variance that a figure's level has by chance alone.
-func (f Figure) noise() float64 {
-	if f.Unit == Share {
-		return 1 / float64(max(f.Samples, 1))
-	}
-	return leastSpread * leastSpread
-}
-
-// comparison is a figure beside those of the last nights.
-type comparison struct {
-	figure *Figure
-	nights int
-	usual  float64
-	p      float64 // the probability that one more night of the same kind is as bad
-}
-
-func compare(f *Figure, earlier []Figure) comparison {
-	levels := make([]float64, len(earlier))
-	for i, e := range earlier {
-		levels[i] = e.level()
-	}
-	mean, variance := stat.MeanVariance(levels, nil)
-	n := float64(len(levels))
-	spread := math.Sqrt(max(variance, f.noise()) * (1 + 1/n))
-	t := (f.level() - mean) / spread
-	p := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Survival(t)
-	return comparison{figure: f, nights: len(earlier), usual: f.unlevel(mean), p: p}
 }
 
 // worse says whether the difference is worth a word.
