@@ -85,4 +85,3 @@ func (l Loaded) set(variables map[string]any) error {
 	}
 	return nil
 }
-

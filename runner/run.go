@@ -12,6 +12,7 @@ import (
 
 	"github.com/deskstorm/deskstorm/runner/engine"
 	"github.com/deskstorm/deskstorm/runner/fault"
+	"github.com/deskstorm/deskstorm/runner/ledger"
 	"github.com/deskstorm/deskstorm/runner/load"
 	"github.com/deskstorm/deskstorm/runner/native"
 	"github.com/deskstorm/deskstorm/runner/probes"
@@ -84,16 +85,27 @@ func (r *Run) carryOut(ctx context.Context) error {
 	defer stop()
 	go clock.run(watching)
 
+	asked := make(chan map[string]string, 1)
+	go func() { asked <- r.runner.underTest(watching) }()
+	defer func() {
+		found := <-asked
+		r.Change(func(run *record.Run) { run.Versions = found })
+	}()
+
 	faults, err := undo.Open(r.runner.runs(), r.ID, r.runner.targets, undo.Options{
 		Watchdog: r.runner.watchdog(r.ID), MaxFor: r.runner.Config.Limits.Longest, Log: r.log,
 	})
 	if err != nil {
 		return err
 	}
+	book, err := ledger.Open(r.runner.Dir(r.ID))
+	if err != nil {
+		return errors.Join(err, faults.Close())
+	}
 	journal, err := engine.Run(ctx, r.Experiment.Experiment, engine.Options{
-		Table: r.table(faults), Recorder: r.Recorder, Dry: r.request.Dry, Log: r.log, Undo: faults.UndoAll,
+		Table: r.table(faults, book), Recorder: r.Recorder, Dry: r.request.Dry, Log: r.log, Undo: faults.UndoAll,
 	})
-	left := faults.Close()
+	left := errors.Join(faults.Close(), book.Close(), r.removeMade(context.WithoutCancel(ctx)))
 	r.Change(func(run *record.Run) {
 		run.Faults = faults.Records()
 		run.Clock.Jump = clock.jump()
@@ -105,7 +117,7 @@ func (r *Run) carryOut(ctx context.Context) error {
 }
 
 // table are the native activities of this run.
-func (r *Run) table(faults *undo.Run) []native.Function {
+func (r *Run) table(faults *undo.Run, book *ledger.Ledger) []native.Function {
 	c := r.runner.Config
 	return slices.Concat(
 		fault.Table(fault.Env{
@@ -113,7 +125,7 @@ func (r *Run) table(faults *undo.Run) []native.Function {
 			Cloud: r.runner.cloud, Relay: append(slices.Clone(r.runner.options.Self), "relay"),
 		}),
 		load.Table(load.Env{K6: append(slices.Clone(r.runner.options.Self), "k6"), Dir: r.Experiment.Dir, Recorder: r.Recorder}),
-		probes.Table(probes.Env{}),
+		probes.Table(probes.Env{Config: c.Probes, Recorder: r.Recorder, Ledger: madeLedger{book}, Run: r.ID}),
 	)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/deskstorm/deskstorm/runner"
+	"github.com/deskstorm/deskstorm/runner/fault/relay"
 )
 
 func newRecoverCommand() *cobra.Command {
@@ -80,4 +81,19 @@ func newWatchdogCommand() *cobra.Command {
 	cmd.Flags().StringVar(&run, "run", "", "the run's id")
 	flags.register(cmd.Flags(), "info")
 	return cmd
+}
+
+// newRelayCommand is for the fault net.delay alone.
+func newRelayCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                "relay ...",
+		Short:              "Delay TCP connections (started by faults)",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return relay.Run(ctx, args)
+		},
+	}
 }

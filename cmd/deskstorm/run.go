@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -61,9 +60,6 @@ func newRunCommand() *cobra.Command {
 			if err != nil {
 				return complain(cmd, err)
 			}
-			if dry == "plan" {
-				return nil
-			}
 			done := make(chan struct{})
 			shown := make(chan struct{})
 			go func() { defer close(shown); showProgress(cmd.ErrOrStderr(), run, done) }()
@@ -115,4 +111,41 @@ func parseVariables(texts []string) (map[string]any, error) {
 		variables[name] = v
 	}
 	return variables, nil
+}
+
+// show prints what the run came to.
+func show(cmd *cobra.Command, result runner.Result, asJSON bool) error {
+	out := cmd.OutOrStdout()
+	if asJSON {
+		return result.JSON(out)
+	}
+	shown := report.Report{Run: result.Run, Verdict: result.Verdict}
+	if err := shown.Text(out, out == os.Stdout && colourWanted()); err != nil {
+		return fmt.Errorf("printing the result: %w", err)
+	}
+	_, err := fmt.Fprintln(out, "reports:", result.Dir)
+	return err
+}
+
+// copyTo copies the run's journal and reports to where the command line wants them.
+func copyTo(result runner.Result, journal, dir string) error {
+	files := map[string]string{}
+	if journal != "" {
+		files[runner.JournalFile] = journal
+	}
+	var errs []error
+	if dir != "" {
+		errs = append(errs, os.MkdirAll(dir, 0o777), os.CopyFS(dir, os.DirFS(result.Dir)))
+	}
+	for name, to := range files {
+		text, err := os.ReadFile(filepath.Join(result.Dir, name))
+		if err == nil {
+			err = os.WriteFile(to, text, 0o666)
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("copying the reports: %w", err)
+	}
+	return nil
 }

@@ -85,4 +85,3 @@ func printError(out io.Writer, err error) {
 	}
 	fmt.Fprintln(out, "deskstorm:", err)
 }
-

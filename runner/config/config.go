@@ -14,13 +14,10 @@ import (
 	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/runner/fault"
 	"github.com/deskstorm/deskstorm/runner/history"
-	"github.com/deskstorm/deskstorm/runner/influx"
-	"github.com/deskstorm/deskstorm/runner/notify"
 	"github.com/deskstorm/deskstorm/runner/probes"
 	"github.com/deskstorm/deskstorm/runner/schedule"
 	"github.com/deskstorm/deskstorm/runner/target"
 	"github.com/deskstorm/deskstorm/runner/verdict"
-	"github.com/deskstorm/deskstorm/runner/versions"
 )
 
 // Config is the runner's configuration, read and without mistakes.
@@ -30,11 +27,8 @@ type Config struct {
 	Targets  target.Config // none: no fault can be injected
 	Limits   fault.Limits
 	Probes   probes.Config
-	Versions versions.Config
 	Verdict  verdict.Objectives // what holds for experiments that say nothing else
 	History  history.Config
-	Influx   *influx.Config // nil: results do not go to InfluxDB
-	Notify   notify.Config
 	Schedule schedule.Config
 }
 
@@ -73,11 +67,8 @@ func read(r *configfile.Reader, root ast.Node, path string) (Config, error) {
 		"state":    r.Path(&c.State),
 		"targets":  func(n ast.Node) { c.Targets = target.Read(r, n) },
 		"limits":   func(n ast.Node) { c.Limits = fault.ReadLimits(r, n) },
-		"versions": func(n ast.Node) { c.Versions = versions.Read(r, n) },
 		"verdict":  func(n ast.Node) { c.Verdict = verdict.ReadDefaults(r, n) },
 		"history":  func(n ast.Node) { c.History = history.Read(r, n) },
-		"influxdb": func(n ast.Node) { i := influx.Read(r, n); c.Influx = &i },
-		"notify":   func(n ast.Node) { c.Notify = notify.Read(r, n) },
 		"schedule": func(n ast.Node) { c.Schedule = schedule.Read(r, n) },
 	})
 	r.Mapping(root, keys)
