@@ -45,6 +45,8 @@ require (
 	modernc.org/sqlite v1.60.1
 )
 
+require gonum.org/v1/gonum v0.17.0
+
 require (
 	buf.build/gen/go/gogo/protobuf/protocolbuffers/go v1.36.11-20240617172848-e1dbca2775a7.1 // indirect
 	buf.build/gen/go/prometheus/prometheus/protocolbuffers/go v1.36.11-20260707164124-2360da55afce.1 // indirect
