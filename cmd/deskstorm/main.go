@@ -46,9 +46,14 @@ func newCommand() *cobra.Command {
 		newLabCommand(),
 		newBrokerCommand(),
 		command.New("exporter"),
+		newRunCommand(),
+		newValidateCommand(),
+		newRecoverCommand(),
 		newK6Command(),
 		newDoctorCommand(),
 		newVersionCommand(),
+		newWatchdogCommand(),
+		newRelayCommand(),
 	)
 	return root
 }

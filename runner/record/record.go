@@ -75,14 +75,17 @@ type Generator struct {
 	Segment    string    `json:"segment"`  // k6's execution segment; "0:1" of an only one
 	Began      time.Time `json:"began"`
 	Ended      time.Time `json:"ended"`
-	ExitCode   int       `json:"exit_code"`        // k6's: 0, 99 (thresholds), 107 (script) ...
-	Stderr     string    `json:"stderr,omitempty"` // its end
+	ExitCode   int       `json:"exit_code"`            // k6's: 0, 99 (thresholds), 107 (script) ...; -1: a signal ended it
+	ExitMeans  string    `json:"exit_means,omitempty"` // what ExitCode says, for people; empty for 0
+	Stderr     string    `json:"stderr,omitempty"`     // its end
 	CPUSeconds float64   `json:"cpu_seconds"`
 	MaxRSS     int64     `json:"max_rss_bytes"`
 	// MachineCPU is the machine's busy share of all its cores while it ran, highest of any 10 s, 0 to 1.
 	MachineCPU float64 `json:"machine_cpu"`
 	Iterations int64   `json:"iterations"`
 	Dropped    int64   `json:"dropped_iterations"`
+	// Stopped is that deskstorm stopped it, because the experiment said so or the run was to end: ExitCode is then 105.
+	Stopped bool `json:"stopped,omitempty"`
 	// Lost is why results are not complete: a killed process, a torn line. Empty: they are.
 	Lost string `json:"lost,omitempty"`
 }

@@ -1,5 +1,5 @@
-// Package access is how exporters reach OpenStack and its message broker: the sections that several of them have in the
-// configuration.
+// Package access is how exporters and experiments reach OpenStack and its message broker: the sections that several of them have in
+// their configurations.
 package access
 
 import (
