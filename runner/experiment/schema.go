@@ -179,7 +179,7 @@ func toleranceSchema() object {
 		"else": object{
 			"if": object{"type": "object"},
 			"then": object{
-				"required":   []string{"type"},
+				"required": []string{"type"},
 				"properties": object{"type": object{
 					"enum": []ToleranceType{ToleranceRegex, ToleranceJSONPath, ToleranceRange, ToleranceProbe},
 				}},
@@ -236,7 +236,7 @@ func httpSchema() object {
 			"anyOf": []any{timeout, ref("substitution"),
 				object{"type": "array", "items": timeout, "minItems": 2, "maxItems": 2}},
 		},
-		"verify_tls":  object{"type": "boolean", "description": "true if absent"},
+		"verify_tls": object{"type": "boolean", "description": "true if absent"},
 		"max_retries": object{"type": "integer", "minimum": 0, "maximum": 100,
 			"description": "while the server does not answer; 0 if absent"},
 	}, "url")
