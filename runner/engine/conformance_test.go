@@ -167,7 +167,7 @@ steady-state-hypothesis:
   probes:
     - {type: probe, name: up, tolerance: 200, provider: {type: http, url: "{{URL}}/wears-out?n=1"}}
     - {type: probe, name: not reached after, tolerance: 200, provider: {type: http, url: "{{URL}}/ok"}}
-method: [{type: action, name: a, provider: {type: http, url: "{{URL}}/move"}}]
+method: [{type: action, name: a, tolerance: 500, provider: {type: http, url: "{{URL}}/move"}}]
 rollbacks: [{type: action, name: b, provider: {type: http, url: "{{URL}}/ok"}}]
 `},
 	{name: "does not hold before", status: "completed", run: 0, back: 1, text: `
