@@ -70,7 +70,11 @@ func (r *run) activity(ctx, halt context.Context, a *experiment.Activity, phase 
 	}
 	why = r.values.Hide(why)
 	note(execution, ended, met, why)
-	r.Log.Info("activity ended", "phase", phase, "name", a.Name, "status", execution.Status, "error", why)
+	log := r.Log.With("phase", phase, "name", a.Name, "status", execution.Status)
+	if why != "" {
+		log = log.With("error", why)
+	}
+	log.Info("activity ended")
 	if fatal != nil {
 		return execution, fatal
 	}
