@@ -38,12 +38,14 @@ func TestSSH(t *testing.T) {
 		require.NoError(t, err)
 	})
 	t.Run("bounded", func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		_, err := over(s.Config).Do(ctx, command("sleep", "60"))
+		pid := s.File("bounded")
+		_, err := over(s.Config).Do(ctx, command("sh", "-c", "echo $$ > "+pid+"; sleep 60"))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Less(t, time.Since(began), 5*time.Second)
+		require.Eventually(t, func() bool { return !alive(t, pid) }, 10*time.Second, 10*time.Millisecond)
 	})
 	t.Run("start and signal", func(t *testing.T) {
 		do := over(s.Config)

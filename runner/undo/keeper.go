@@ -109,8 +109,9 @@ func (k *keeper) locked(ctx context.Context, s *state) error {
 		}
 		applied = now.applied
 	}
-	// Its author may have died in the middle of it, and the last thing that he did may come after the undo.
-	interrupted := !applied && k.by != byRunner
+	// What was injecting it died or gave up in the middle of it, and the last thing that it did may come after the undo: a request that
+	// nobody waits for any more.
+	interrupted := !applied
 	if interrupted && k.settling(s.plan.ID) {
 		return errSettling
 	}
@@ -119,7 +120,7 @@ func (k *keeper) locked(ctx context.Context, s *state) error {
 		return errSettling
 	}
 	by := k.by
-	if err == nil && !interrupted { // else the timers stay, one more time
+	if err == nil && (!interrupted || k.by == byRunner) { // after a death the targets' timers stay, for a third time
 		var fired bool
 		if fired, err = k.disarm(ctx, s.plan); fired {
 			by = byTarget

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -120,6 +121,9 @@ func (w *watch) loop(ctx context.Context, signals <-chan os.Signal) error {
 		if w.gone && err == nil && left == 0 {
 			w.log.Info("the runner has ended, and no fault is left")
 			return nil
+		}
+		if w.gone && errors.Is(err, fs.ErrNotExist) {
+			return err // somebody removed the run
 		}
 		if w.gone && time.Since(w.wentAt) > w.options.GiveUp {
 			return fmt.Errorf("%d faults could not be undone within %s after the runner's end", left, w.options.GiveUp)
