@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"sync"
@@ -130,7 +131,12 @@ func (k *keeper) locked(ctx context.Context, s *state) error {
 		return k.failed(s, err)
 	}
 	k.log.Info("a fault is undone", "fault", s.plan.ID, "kind", s.plan.Fault, "by", by)
-	return k.append(entry{Undone: s.plan.ID, By: by})
+	err = k.append(entry{Undone: s.plan.ID, By: by})
+	if errors.Is(err, fs.ErrNotExist) { // somebody removed the run's folder; there is nobody to tell
+		k.log.Warn("a fault is undone whose journal is gone", "fault", s.plan.ID)
+		return nil
+	}
+	return err
 }
 
 func (k *keeper) failed(s *state, err error) error {
