@@ -155,5 +155,19 @@ func (j *Job) closed(t time.Time) *Skip {
 	return nil
 }
 
+// prepare makes the timing of a job that Read has not made.
+func (j *Job) prepare() (err error) {
+	if j.timing.zone != nil {
+		return nil
+	}
+	if j.Zone == nil {
+		j.Zone = time.UTC
+	}
+	if j.timing, err = parseTiming(j.Cron, j.Zone); err != nil {
+		return fmt.Errorf("the cron line of %s: %w", j.Name, err)
+	}
+	return nil
+}
+
 // definition tells an edited job's times from those before.
 func (j *Job) definition() string { return j.timing.definition }

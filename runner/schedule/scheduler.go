@@ -83,7 +83,7 @@ const (
 	maxRecent = 100
 )
 
-// New makes a scheduler of jobs that Read has read, and reads their calendars.
+// New makes a scheduler, and reads the jobs' calendars.
 func New(o Options) (*Scheduler, error) {
 	if o.Leader == nil {
 		o.Leader = Alone{}
@@ -96,6 +96,9 @@ func New(o Options) (*Scheduler, error) {
 		board: board{running: map[string]*running{}}, states: map[string]State{}, trouble: map[string]string{},
 	}
 	for _, j := range o.Jobs {
+		if err := j.prepare(); err != nil {
+			return nil, err
+		}
 		if j.Calendar != nil {
 			if err := j.Calendar.Load(); err != nil {
 				return nil, err

@@ -480,6 +480,31 @@ func TestStoreFails(t *testing.T) {
 	})
 }
 
+// TestJobsOfNoFile: jobs can be made without a configuration, and a mistake in one is an error and no panic.
+func TestJobsOfNoFile(t *testing.T) {
+	s, err := New(Options{Jobs: []Job{{Name: "a", Cron: "@daily"}}})
+	require.NoError(t, err)
+	require.Len(t, s.Status(1).Jobs[0].Upcoming, 1)
+	_, err = New(Options{Jobs: []Job{{Name: "a"}}})
+	require.ErrorContains(t, err, "the cron line of a: expected five fields")
+	_, err = New(Options{Jobs: []Job{{Name: "a", Cron: "@daily", Calendar: &Calendar{Path: "/nonexistent.ics"}}}})
+	require.ErrorContains(t, err, "reading a calendar")
+}
+
+// BenchmarkStatus is what the page asks for each second, with as many jobs as there may be.
+func BenchmarkStatus(b *testing.B) {
+	var text strings.Builder
+	for i := range MaxJobs {
+		cron := []string{"15 2 * * 1-5", "*/5 * * * *", "@every 15m", "0 0 1 1 *"}[i%4]
+		text.WriteString(yaml(fmt.Sprint("j", i), `cron: "`+cron+`"`, "timezone: Europe/Berlin", "jitter: 2m", "blackout: ['Mon-Fri 06:00-22:00']"))
+	}
+	s, err := New(Options{Jobs: jobs(b, text.String()), Clock: newClock(b, "2026-11-26T06:00:00Z")})
+	require.NoError(b, err)
+	for b.Loop() {
+		s.Status(5)
+	}
+}
+
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.json")
 	f, err := OpenFile(path)
