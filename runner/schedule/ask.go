@@ -66,6 +66,8 @@ func (s *Scheduler) setPause(ctx context.Context, job string, p *Pause) error {
 	if s.find(job) == nil {
 		return ErrNoJob
 	}
+	s.asking.Lock()
+	defer s.asking.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := s.options.Store.SetPause(ctx, job, p); err != nil {

@@ -210,6 +210,13 @@ func TestGroup(t *testing.T) {
 			"26 02:20 b ends", "26 02:20 c begins (schedule)", "26 02:30 c ends",
 		}, d.take())
 	})
+	test(t, "though the clock is set", func(t *testing.T) {
+		d := open(t, "2026-11-26T01:59:00Z", yaml("a", `cron: "0 2 * * *"`, "group: g", "variables: {takes: 10m}")+yaml("b", `cron: "0 2 * * *"`, "group: g"), nil)
+		pass(2 * time.Minute)
+		d.clock.step(time.Hour)
+		pass(10 * time.Minute)
+		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 03:10 a ends", "26 03:10 b begins (schedule)"}, d.take()[:3])
+	})
 	test(t, "too long", func(t *testing.T) {
 		d := open(t, "2026-11-26T01:59:00Z", yaml("a", `cron: "0 2 * * *"`, "group: compute", "variables: {takes: 2h}")+
 			yaml("b", `cron: "1 2 * * *"`, "group: compute", "deadline: 30m")+
@@ -440,11 +447,12 @@ func (f *flaky) Lead(ctx context.Context) (<-chan struct{}, func(), error) {
 	return Alone{}.Lead(ctx)
 }
 
-// broken is a store that cannot be written, as a database that is read-only.
+// broken is a store that cannot be written, as a database that is read-only; or that writes, and whose answer is lost.
 type broken struct {
 	Store
 	mutex sync.Mutex
 	err   error
+	after bool
 }
 
 func (b *broken) set(err error) {
@@ -456,10 +464,11 @@ func (b *broken) set(err error) {
 func (b *broken) Advance(ctx context.Context, job string, was, is Mark) (bool, error) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	if b.err != nil {
+	if b.err != nil && !b.after {
 		return false, b.err
 	}
-	return b.Store.Advance(ctx, job, was, is)
+	first, err := b.Store.Advance(ctx, job, was, is)
+	return first, errors.Join(err, b.err)
 }
 
 // TestStoreFails: what cannot be accounted for is not started, and is when the store is well again.
@@ -477,6 +486,17 @@ func TestStoreFails(t *testing.T) {
 		pass(10 * time.Second)
 		require.Equal(t, []string{"26 02:03 a begins (schedule)"}, d.take())
 		require.Empty(t, d.Status(1).Trouble)
+	})
+	test(t, "it had written after all", func(t *testing.T) {
+		store := &broken{after: true}
+		d := open(t, "2026-11-26T01:58:00Z", yaml("a", `cron: "0 2 * * *"`), func(o *Options) {
+			store.Store, o.Store = o.Store, store
+		})
+		store.set(errors.New("connection reset"))
+		pass(2*time.Minute + 10*time.Second)
+		store.set(nil)
+		pass(time.Hour)
+		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:01 a ends"}, d.take())
 	})
 }
 

@@ -66,9 +66,33 @@ func parseTiming(text string, zone *time.Location) (timing, error) {
 		return t, fmt.Errorf("no cron line: %T", parsed)
 	}
 	t.spec.Location = time.UTC // of wall times; see next
+	for i, bits := range []uint64{t.spec.Minute, t.spec.Hour, t.spec.Dom, t.spec.Month, t.spec.Dow} {
+		if bits<<1 == 0 { // the highest bit says that it was a star
+			return t, fmt.Errorf("expected a value in each field, found %q", fields[i])
+		}
+	}
 	t.everyHour = t.spec.Hour&allHours == allHours
 	t.everyStep = t.everyHour || strings.ContainsAny(fields[0][:1], "*?")
 	return t, nil
+}
+
+// shortest is the shortest time between two occurrences, as far as a hundred show it; 0: there are none. The zone's changes of the clock
+// are left out, so that it is the same all year.
+func (t timing) shortest() time.Duration {
+	t.zone = time.UTC
+	at := t.next(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	var shortest time.Duration
+	for range 100 {
+		next := t.next(at)
+		if next.IsZero() {
+			break
+		}
+		if d := next.Sub(at); shortest == 0 || d < shortest {
+			shortest = d
+		}
+		at = next
+	}
+	return shortest
 }
 
 // next is the first occurrence after a moment; zero if there is none in the next five years.

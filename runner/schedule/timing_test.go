@@ -121,6 +121,7 @@ func TestMistakesOfCron(t *testing.T) {
 		"0 0 * * 7":                "above maximum (6)",
 		"0 0 0 * *":                "below minimum (1)",
 		"a * * * *":                "failed to parse int",
+		"0 , * * *":                `expected a value in each field, found ","`,
 		"@often":                   "unrecognized descriptor",
 		"@every 10s":               "at least 1m0s",
 		"@every -5m":               "at least 1m0s",

@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -72,6 +73,10 @@ func TestPage(t *testing.T) {
 	click("Run dhcp-renewal now")
 	await("#running", `dhcp-renewal by handmethod · start 200 desktopsfor .*since .*5 % of packets.*broker login, north1,2343181 ms700 ms1.90 s`)
 	await("#tiles", "1running")
+	var disabled bool
+	run := chromedp.Evaluate(`document.querySelector('button[aria-label="Run dhcp-renewal now"]').disabled`, &disabled)
+	require.NoError(t, chromedp.Run(ctx, run))
+	require.True(t, disabled, "it runs already")
 	require.NoError(t, chromedp.Run(ctx, chromedp.Click(`li[data-key="boot-storm"] summary`, chromedp.ByQuery)))
 	await(`li[data-key="boot-storm"]`, "CES?T.*Jitterup to 20 min")
 	picture(ctx, t, "running", 1280, "light")
@@ -90,6 +95,8 @@ func TestPage(t *testing.T) {
 	click("Cancel dhcp-renewal")
 	await("#running", "^$")
 	await("#runs", "^interrupteddhcp-renewalcancelled by a person.*by hand")
+	require.NoError(t, chromedp.Run(ctx, run))
+	require.False(t, disabled)
 
 	// Without a mouse: focus stays on the button while the page follows.
 	require.NoError(t, chromedp.Run(ctx, chromedp.Focus(`button[aria-label="Pause smoke"]`, chromedp.ByQuery), chromedp.KeyEvent(kb.Enter)))
@@ -117,6 +124,40 @@ func TestPage(t *testing.T) {
 		require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`!document.getElementById("lost").hidden`, &shown)))
 		return shown
 	}, patience, 50*time.Millisecond, "the page says that the runner is gone")
+}
+
+// TestPageInTrouble: what is wrong, what waits and what was not run is shown.
+func TestPageInTrouble(t *testing.T) {
+	qemutest.RequireProgram(t, "chromium", "chromium")
+	l := start(t, func(o *serve.Options, l *lab) {
+		o.Jobs = jobs(t, sample+"host-reboot:\n  experiment: host-reboot\n  cron: '0 4 * * 6'\n  group: compute\n  deadline: 2h\n")
+		l.broken = errors.New("database disk image is malformed")
+	})
+	ctx, complaints := browse(t)
+	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate(l.url)))
+	await := func(selector, says string) {
+		require.Eventually(t, func() bool {
+			var is string
+			require.NoError(t, chromedp.Run(ctx, chromedp.TextContent(selector, &is, chromedp.ByQuery)))
+			return regexp.MustCompile(says).MatchString(is)
+		}, patience, 50*time.Millisecond, "%s says %s", selector, says)
+	}
+	await("#trouble", "the history: database disk image is malformed")
+	for _, job := range []string{"boot-storm", "host-reboot"} {
+		require.Equal(t, 202, l.do(t, "POST", "/v1/jobs/"+job+"/run", `{"force": true}`).status)
+	}
+	await("#waiting", `host-reboot waitsfor another run's end, since .*, until .* at the latest`)
+	await("#tiles", "running, 1 waiting")
+	picture(ctx, t, "trouble", 1280, "light")
+	picture(ctx, t, "trouble", 400, "dark")
+	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(1280, 1000),
+		chromedp.Click(`button[aria-label="Do not run host-reboot"]`, chromedp.ByQuery)))
+	await("#waiting", "^$")
+	await("#skipped", "host-reboot .*it was cancelled while it waited")
+	picture(ctx, t, "skipped", 1280, "dark")
+	l.end <- serve.Result{Outcome: serve.Passed}
+	await("#runs", "passedboot-storm")
+	require.Empty(t, complaints())
 }
 
 // TestReportIsAlone: a report's scripts run, but are of no origin, and cannot ask this service for anything.
