@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// RunNow starts a run of a job, or lets it wait for its group; the end of ctx does not end it. In a blackout and in maintenance it is
-// refused with ErrClosed, unless it is forced. Others are ErrNoJob, ErrNotLeading, ErrBusy and ErrStopped.
+// RunNow starts a run of a job, or lets it wait for its group; the end of ctx does not end it. In a blackout and in
+// maintenance it is refused with ErrClosed, unless it is forced. Others are ErrNoJob, ErrNotLeading, ErrBusy and ErrStopped.
 func (s *Scheduler) RunNow(job string, force bool) error {
 	j := s.find(job)
 	if j == nil {

@@ -129,7 +129,8 @@ func readExperiment(r *configfile.Reader, j *Job) func(ast.Node) {
 			return
 		}
 		if strings.ContainsAny(text, `/\`) {
-			r.Wrong(n, "expected an experiment's file (.yaml, .yml or .json), or the name of one that is shipped, found %s", configfile.Found(n))
+			r.Wrong(n, "expected an experiment's file (.yaml, .yml or .json), or the name of one that is shipped, found %s",
+				configfile.Found(n))
 			return
 		}
 		j.Experiment = text

@@ -131,8 +131,8 @@ func (j *Job) After(t time.Time) (Occurrence, bool) {
 	return Occurrence{Job: j.Name, At: at, Due: due, Skip: j.closed(due)}, true
 }
 
-// jitter is how much later an occurrence is than its cron line says, in whole seconds. It is made from the job's name and the time, not
-// drawn: it can be shown before, and no runner thinks otherwise.
+// jitter is how much later an occurrence is than its cron line says, in whole seconds. It is made from the job's name and the
+// time, not drawn: it can be shown before, and no runner thinks otherwise.
 func (j *Job) jitter(at time.Time) time.Duration {
 	seconds := uint64(j.Jitter / time.Second)
 	if seconds == 0 {

@@ -187,7 +187,8 @@ func (s *Scheduler) lead(ctx context.Context, lost <-chan struct{}) error {
 		slept := s.clock.Steady() - steady
 		stepped := s.clock.Now().Sub(wall) - slept
 		if slept > pause+heldUp || stepped.Abs() > heldUp {
-			s.log.Warn("the process was held up, or the clock was set", "asleep", slept, "instead_of_at_most", pause, "clock_set_by", stepped)
+			s.log.Warn("the process was held up, or the clock was set", "asleep", slept, "instead_of_at_most", pause, "clock_set_by",
+				stepped)
 			return nil
 		}
 	}
@@ -434,7 +435,8 @@ func (s *Scheduler) drop(why Skip, match func(*Start) bool) {
 }
 
 func (s *Scheduler) skip(skipped Skipped) {
-	s.log.Info("not run", "job", skipped.Job, "occurrence", skipped.Last, "count", skipped.Count, "reason", skipped.Reason, "why", skipped.Why)
+	s.log.Info("not run", "job", skipped.Job, "occurrence", skipped.Last, "count", skipped.Count, "reason", skipped.Reason,
+		"why", skipped.Why)
 	s.mutex.Lock()
 	s.recent = append(s.recent, skipped)
 	if len(s.recent) > maxRecent {

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRunnersComeAndGo: three runners on one database are stopped and go on, their clocks are set, the database goes away, jobs are
-// paused; for two days. No occurrence is run twice, and each is run or skipped with a reason.
+// TestRunnersComeAndGo: three runners on one database are stopped and go on, their clocks are set, the database goes away,
+// jobs are paused; for two days. No occurrence is run twice, and each is run or skipped with a reason.
 func TestRunnersComeAndGo(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { comeAndGo(t, seed) }) })

@@ -13,13 +13,16 @@ import (
 
 // timing is when a job's occurrences are.
 //
-// A cron line is about the clock on the wall, which leaves hours out and repeats others. As in crontab(5) of Debian, a job with a time
-// of day is neither lost nor doubled by that:
+// A cron line is about the clock on the wall, which leaves hours out and repeats others. As in crontab(5) of Debian, a job
+// with a time of day is neither lost nor doubled by that:
 //
 //   - A time that the clock leaves out is at the moment when the clock goes on; several of them are one.
 //   - A time that the clock shows twice is the first of the two.
-//   - A job in every hour is a rhythm, not a time of day: it is at each moment when the clock shows its minutes, so that a run each 15
-//     minutes stays that. So is one whose minutes begin with *, in a doubled hour.
+//   - A job in every hour is a rhythm, not a time of day: it is at each moment when the clock shows its minutes, so that a run
+//
+// each 15
+//
+//	minutes stays that. So is one whose minutes begin with *, in a doubled hour.
 type timing struct {
 	zone  *time.Location
 	spec  *cron.SpecSchedule // on the wall clock; nil: every
@@ -38,7 +41,8 @@ const (
 
 const allHours = 1<<24 - 1
 
-// parseTiming reads a cron line of five fields, or one of its short forms: @hourly, @daily, @weekly, @monthly, @yearly, @every 90m.
+// parseTiming reads a cron line of five fields, or one of its short forms: @hourly, @daily, @weekly, @monthly, @yearly, @every
+// 90m.
 func parseTiming(text string, zone *time.Location) (timing, error) {
 	t := timing{zone: zone, definition: text + " in " + zone.String()}
 	text = strings.TrimSpace(text)
@@ -76,8 +80,8 @@ func parseTiming(text string, zone *time.Location) (timing, error) {
 	return t, nil
 }
 
-// shortest is the shortest time between two occurrences, as far as a hundred show it; 0: there are none. The zone's changes of the clock
-// are left out, so that it is the same all year.
+// shortest is the shortest time between two occurrences, as far as a hundred show it; 0: there are none. The zone's changes of
+// the clock are left out, so that it is the same all year.
 func (t timing) shortest() time.Duration {
 	t.zone = time.UTC
 	at := t.next(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))

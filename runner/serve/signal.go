@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// ServeUntilSignal is Serve until SIGTERM or SIGINT. A second one ends the process at once, and leaves the undoing to the watchdog.
+// ServeUntilSignal is Serve until SIGTERM or SIGINT. A second one ends the process at once, and leaves the undoing to the
+// watchdog.
 func (s *Server) ServeUntilSignal(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
