@@ -143,16 +143,20 @@ func (r Report) facts() [][2]string {
 		{"trigger", r.Run.Trigger}, {"status", string(r.Run.Status)},
 	}
 	facts = append(facts, [2]string{"tags", strings.Join(r.Run.Tags, ", ")})
+	if p := r.Run.Points; p != nil {
+		lost := fmt.Sprint(p.Lost)
+		if p.Lost < 0 {
+			lost = "unknown"
+		}
+		facts = append(facts, [2]string{"points for InfluxDB",
+			fmt.Sprintf("%d, written %d, waiting %d, dropped %d, lost %s", p.Offered, p.Written, p.Buffered, p.Dropped, lost)})
+	}
 	return slices.DeleteFunc(facts, func(f [2]string) bool { return f[1] == "" })
 }
 
 func generator(g record.Generator) generatorRow {
-	exit := fmt.Sprint(g.ExitCode)
-	if g.Lost != "" {
-		exit += ", lost results: " + g.Lost
-	}
 	return generatorRow{
 		g.Activity + ", " + g.Segment, verdict.Share.Format(g.MachineCPU), fmt.Sprintf("%d MiB", g.MaxRSS>>20),
-		fmt.Sprint(g.Iterations), fmt.Sprint(g.Dropped), exit,
+		fmt.Sprint(g.Iterations), fmt.Sprint(g.Dropped), exited(g),
 	}
 }

@@ -81,11 +81,8 @@ func (r Report) timeline() []timelineRow {
 		rows = append(rows, row)
 	}
 	for _, g := range r.Run.Generators {
-		row := timelineRow{What: "load", Name: g.Activity + ", " + g.Segment, State: fmt.Sprintf("exit code %d", g.ExitCode),
-			Began: since(g.Began), Took: took(g.Began, g.Ended), Bad: g.ExitCode != 0 || g.Lost != ""}
-		if g.Lost != "" {
-			row.State += ", lost results: " + g.Lost
-		}
+		row := timelineRow{What: "load", Name: g.Activity + ", " + g.Segment, State: exited(g),
+			Began: since(g.Began), Took: took(g.Began, g.Ended), Bad: g.ExitCode != 0 && !g.Stopped || g.Lost != ""}
 		if !g.Began.IsZero() {
 			row.Bars = []bar{place(g.Began, g.Ended, "load")}
 		}
