@@ -49,6 +49,7 @@ func newCommand() *cobra.Command {
 		newRunCommand(),
 		newValidateCommand(),
 		newRecoverCommand(),
+		newCleanupCommand(),
 		newK6Command(),
 		newDoctorCommand(),
 		newVersionCommand(),

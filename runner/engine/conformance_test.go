@@ -358,6 +358,17 @@ method:
   - {type: action, name: never, provider: {type: http, url: "{{URL}}/ok"}}
 rollbacks: [{type: action, name: b, provider: {type: http, url: "{{URL}}/ok"}}]
 `},
+	{name: "fail fast, and checked after that", status: "completed", deviated: true, run: 1, back: 1,
+		flag: []string{"--hypothesis-frequency", "0.1", "--fail-fast"}, text: `
+runtime: {hypothesis: {strategy: continuously, frequency: 0.1, fail_fast: true}}
+steady-state-hypothesis:
+  title: not long
+  probes: [{type: probe, name: up, tolerance: 200, provider: {type: http, url: "{{URL}}/wears-out?n=2"}}]
+method:
+  - {type: action, name: a, provider: {type: process, path: sleep, arguments: ["1.5"]}}
+  - {type: action, name: never, provider: {type: http, url: "{{URL}}/ok"}}
+rollbacks: [{type: action, name: b, provider: {type: http, url: "{{URL}}/ok"}}]
+`},
 	{name: "references", status: "completed", run: 2, text: `
 steady-state-hypothesis:
   title: the site is up

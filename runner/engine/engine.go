@@ -168,7 +168,10 @@ func (r *run) afterwards(ctx context.Context) (context.Context, context.CancelFu
 	}
 	// The run may be interrupted while this goes on: Grace begins then.
 	free, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(r.Grace, cancel) })
+	stop := context.AfterFunc(ctx, func() {
+		_ = r.Clock.Sleep(free, r.Grace)
+		cancel()
+	})
 	return free, func() { stop(); cancel() }
 }
 

@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -68,14 +71,24 @@ func (r *run) http(ctx context.Context, h *experiment.HTTP) (any, error) {
 	}}
 	for try := 0; ; try++ {
 		output, err := r.request(ctx, client, h, limits.read)
-		if err == nil || ctx.Err() != nil || try == h.MaxRetries || !errors.Is(err, errNoAnswer) {
+		if err == nil || ctx.Err() != nil || try == h.MaxRetries || !again(h.Method, err) {
 			return output, err
 		}
 	}
 }
 
-// errNoAnswer is that a server did not answer, which may be tried again.
+// errNoAnswer is that a server did not answer.
 var errNoAnswer = errors.New("no answer")
+
+// again says whether a request may be sent again: if it has not been sent, or does the same when it is done twice (RFC 9110, 9.2.2).
+func again(method string, err error) bool {
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		return true
+	}
+	idempotent := []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodTrace}
+	return errors.Is(err, errNoAnswer) && slices.Contains(idempotent, method)
+}
 
 var errTooLong = errors.New("activity took too long to complete")
 
@@ -88,10 +101,13 @@ func (r *run) request(ctx context.Context, client *http.Client, h *experiment.HT
 	}
 	extend := func() {}
 	if read > 0 {
-		// The time begins again with each part of the answer.
-		timer := time.AfterFunc(read, func() { cancel(errTooLong) })
+		// The time begins with the connection, and again with each part of the answer.
+		timer := time.AfterFunc(math.MaxInt64, func() { cancel(errTooLong) })
 		defer timer.Stop()
 		extend = func() { timer.Reset(read) }
+		request = request.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			GotConn: func(httptrace.GotConnInfo) { extend() },
+		}))
 	}
 	response, err := client.Do(request)
 	if err != nil {
@@ -132,7 +148,7 @@ func (r *run) noAnswer(ctx context.Context, h *experiment.HTTP, err error) error
 	}
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errTooLong):
-		return &failure{errors.Join(errTooLong)}
+		return &failure{errTooLong}
 	case cause != nil:
 		return fmt.Errorf("the request to %s was ended: %w", h.URL, cause)
 	}

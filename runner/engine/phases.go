@@ -135,10 +135,13 @@ func (r *run) method(ctx context.Context, meanwhile bool) {
 			background.Go(func() {
 				// The toolkit does not look at what became of an activity in the background. A native action that cannot be run
 				// leaves an experiment without its fault or its load, though.
-				if _, err := r.activity(ctx, halt, a, method, &r.journal.Run); err != nil && a.Native != nil && halt.Err() == nil {
-					r.end(record.Aborted, fmt.Errorf("%s: %w", a.Name, err))
-					lost()
-				}
+				r.guarded("running "+a.Name, func() {
+					_, err := r.activity(ctx, halt, a, method, &r.journal.Run)
+					if err != nil && a.Native != nil && halt.Err() == nil {
+						r.end(record.Aborted, fmt.Errorf("%s: %w", a.Name, err))
+						lost()
+					}
+				})
 			})
 			continue
 		}
@@ -211,9 +214,11 @@ func (r *run) rollbacks(ctx context.Context) {
 		}
 		a := &r.experiment.Rollbacks[i]
 		roll := func() {
-			if _, err := r.activity(ctx, ctx, a, rollbacks, &r.journal.Rollbacks); err != nil {
-				r.end(record.Aborted, fmt.Errorf("%s, in the rollbacks: %w", a.Name, err))
-			}
+			r.guarded("running "+a.Name, func() {
+				if _, err := r.activity(ctx, ctx, a, rollbacks, &r.journal.Rollbacks); err != nil {
+					r.end(record.Aborted, fmt.Errorf("%s, in the rollbacks: %w", a.Name, err))
+				}
+			})
 		}
 		if a.Background {
 			background.Go(roll)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,8 +15,7 @@ import (
 // Values are an experiment's configuration and secrets after their sources were read.
 type Values struct {
 	scopes []map[string]any // configuration, then the secrets' groups, in the order in which a name is looked up
-	hidden *strings.Replacer
-	secret []string
+	secrets
 }
 
 // Resolve reads environment variables and files that configuration and secrets come from. getenv is os.LookupEnv. The error joins
@@ -40,7 +38,7 @@ func (e *Experiment) Resolve(getenv func(string) (string, bool)) (*Values, error
 		scope := map[string]any{}
 		for name, v := range group.Values {
 			scope[name] = read("secret "+group.Name+"."+name, v)
-			values.hide(scope[name])
+			values.secrets.add(scope[name])
 		}
 		values.scopes = append(values.scopes, scope)
 	}
@@ -48,7 +46,7 @@ func (e *Experiment) Resolve(getenv func(string) (string, bool)) (*Values, error
 		slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 		return nil, errors.Join(errs...)
 	}
-	values.prepare()
+	values.secrets.compile()
 	return values, nil
 }
 
@@ -137,76 +135,6 @@ func numbers(value any) any {
 		for i := range v {
 			v[i] = numbers(v[i])
 		}
-	}
-	return value
-}
-
-// hide notes all texts of a secret.
-func (v *Values) hide(value any) {
-	switch value := value.(type) {
-	case string:
-		if value != "" {
-			v.secret = append(v.secret, value)
-		}
-	case map[string]any:
-		for _, item := range value {
-			v.hide(item)
-		}
-	case []any:
-		for _, item := range value {
-			v.hide(item)
-		}
-	case int64, uint64, float64:
-		v.secret = append(v.secret, Text(value))
-	}
-}
-
-// prepare makes the replacer of secrets, also as they are spelled in an address or in JSON. Longer ones come first, so that one
-// which is a part of another does not leave the rest of it.
-func (v *Values) prepare() {
-	var spelled []string
-	for _, s := range v.secret {
-		quoted, _ := json.Marshal(s)
-		spelled = append(spelled, s, url.QueryEscape(s), url.PathEscape(s), strings.Trim(string(quoted), `"`))
-		if trimmed := strings.TrimSpace(s); trimmed != "" {
-			spelled = append(spelled, trimmed)
-		}
-	}
-	slices.SortFunc(spelled, func(a, b string) int { return len(b) - len(a) })
-	var pairs []string
-	for _, s := range slices.Compact(spelled) {
-		pairs = append(pairs, s, Hidden)
-	}
-	v.hidden = strings.NewReplacer(pairs...)
-}
-
-// Hide replaces all secrets in a text.
-func (v *Values) Hide(text string) string { return v.hidden.Replace(text) }
-
-// HideIn replaces all secrets in the texts of a value of JSON's types; numbers and keys, too.
-func (v *Values) HideIn(value any) any {
-	if len(v.secret) == 0 {
-		return value
-	}
-	switch value := value.(type) {
-	case string:
-		return v.Hide(value)
-	case int64, uint64, float64:
-		if slices.Contains(v.secret, Text(value)) {
-			return Hidden
-		}
-	case []any:
-		hidden := make([]any, len(value))
-		for i, item := range value {
-			hidden[i] = v.HideIn(item)
-		}
-		return hidden
-	case map[string]any:
-		hidden := make(map[string]any, len(value))
-		for k, item := range value {
-			hidden[v.Hide(k)] = v.HideIn(item)
-		}
-		return hidden
 	}
 	return value
 }

@@ -227,7 +227,7 @@ func TestNights(t *testing.T) {
 			if change != nil {
 				change(&r)
 			}
-			require.NoError(t, s.Save(t.Context(), r, outcome, nil))
+			require.NoError(t, s.Save(t.Context(), r, outcome, json.RawMessage(`{"figures":[]}`)))
 		}
 		day := 24 * time.Hour
 		for i := range 9 {
@@ -236,6 +236,7 @@ func TestNights(t *testing.T) {
 		save("again-8", evening.Add(8*day+5*time.Hour), "deviated", nil) // after midnight, the same night
 		save("dry", evening.Add(8*day+6*time.Hour), "passed", func(r *record.Run) { r.DryRun = true })
 		save("aborted", evening.Add(8*day+6*time.Hour), "passed", func(r *record.Run) { r.Status = record.Aborted })
+		save("harness", evening.Add(8*day+6*time.Hour), "no-verdict", nil)
 		save("no verdict", evening.Add(8*day+6*time.Hour), "", func(r *record.Run) { r.ID = "none" })
 		save("other", evening.Add(8*day+6*time.Hour), "passed", func(r *record.Run) { r.Experiment = "amqp-idle" })
 		require.NoError(t, s.Begin(t.Context(), run(t, "goes-on", evening.Add(8*day+7*time.Hour))))
@@ -248,6 +249,7 @@ func TestNights(t *testing.T) {
 			for _, k := range all {
 				require.NotEmpty(t, k.Totals)
 				require.Empty(t, k.Windows)
+				require.JSONEq(t, `{"figures":[]}`, string(k.Verdict))
 				ids = append(ids, k.ID)
 			}
 			return ids

@@ -14,17 +14,22 @@ type Like struct {
 	Experiment string
 	Before     time.Time // they began before
 	N          int       // the last so many; 0: 7
-	// Outcomes are the verdicts that count; none: any verdict at all. A run without one, a dry run, and one that was not completed
-	// never count.
+	// Outcomes are the verdicts that count; none: Sound. A dry run, and a run that was not completed, never count.
 	Outcomes []string
 	// Night is where nights are reckoned from noon to noon: of each, its last run counts. Nil: every run counts.
 	Night *time.Location
 }
 
-// Nights returns comparable runs, the latest first, with their totals and without windows, verdicts and journals.
+// Sound are the outcomes of runs whose measurements can be relied on: those of package verdict that are a verdict.
+func Sound() []string { return []string{"passed", "deviated"} }
+
+// Nights returns comparable runs, the latest first, with their totals and verdicts and without windows and journals.
 func (s *Store) Nights(ctx context.Context, l Like) ([]Kept, error) {
 	if l.N <= 0 {
 		l.N = 7
+	}
+	if len(l.Outcomes) == 0 {
+		l.Outcomes = Sound()
 	}
 	var nights []Kept
 	err := s.db.View(ctx, patience, func(tx *database.Tx) error {
@@ -37,10 +42,16 @@ func (s *Store) Nights(ctx context.Context, l Like) ([]Kept, error) {
 			ids[i] = k.ID
 		}
 		all, err := totals(tx, ids)
+		if err != nil {
+			return err
+		}
 		for i := range nights {
 			nights[i].Totals = all[nights[i].ID]
+			if err := nights[i].readVerdict(tx); err != nil {
+				return err
+			}
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the last runs of %s: %w", l.Experiment, err)
@@ -52,7 +63,7 @@ func (s *Store) Nights(ctx context.Context, l Like) ([]Kept, error) {
 const page = 100
 
 func (l Like) choose(tx *database.Tx) ([]Kept, error) {
-	const comparable = ` AND NOT running AND NOT dry_run AND status = 'completed' AND outcome <> ''`
+	const comparable = ` AND NOT running AND NOT dry_run AND status = 'completed'`
 	var nights []Kept
 	night := ""
 	for before := l.Before; ; {
@@ -61,7 +72,7 @@ func (l Like) choose(tx *database.Tx) ([]Kept, error) {
 			return nil, err
 		}
 		for _, k := range some {
-			if len(l.Outcomes) > 0 && !slices.Contains(l.Outcomes, k.Outcome) {
+			if !slices.Contains(l.Outcomes, k.Outcome) {
 				continue
 			}
 			if l.Night != nil {

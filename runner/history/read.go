@@ -99,11 +99,7 @@ func (s *Store) Run(ctx context.Context, id string) (Kept, error) {
 
 // read reads what List leaves out.
 func (k *Kept) read(tx *database.Tx) error {
-	var verdict string
-	switch err := tx.Row(`SELECT verdict FROM verdicts WHERE run_id = $1`, k.ID).Scan(&verdict); {
-	case err == nil && verdict != "":
-		k.Verdict = json.RawMessage(verdict)
-	case err != nil && !errors.Is(err, sql.ErrNoRows):
+	if err := k.readVerdict(tx); err != nil {
 		return err
 	}
 	var journal []byte
@@ -135,6 +131,18 @@ func (k *Kept) read(tx *database.Tx) error {
 	}
 	slices.SortFunc(k.Windows, results.Compare)
 	return nil
+}
+
+func (k *Kept) readVerdict(tx *database.Tx) error {
+	var verdict string
+	err := tx.Row(`SELECT verdict FROM verdicts WHERE run_id = $1`, k.ID).Scan(&verdict)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil && verdict != "" {
+		k.Verdict = json.RawMessage(verdict)
+	}
+	return err
 }
 
 // Totals returns what each run measured altogether, per series, by the run's id.

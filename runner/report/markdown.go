@@ -30,7 +30,7 @@ func (r Report) Markdown(w io.Writer) error {
 			if f.Result != verdict.Good && f.Result != verdict.Noted {
 				result = "**" + result + "**"
 			}
-			row(result, checkWords(f.Check), md(f.Text), value(f), limit(f), samples(f))
+			row(result, checkWords(f.Check), md(described(f)), value(f), limit(f), samples(f))
 		}
 	})
 	table(&b, "Faults", []string{"fault", "what", "injected", "undone"}, func(row func(...string)) {
@@ -77,7 +77,9 @@ func md(s string) string {
 }
 
 // code is text that stands in backquotes.
-func code(s string) string { return strings.NewReplacer("`", "'", "|", " ", "<", " ", ">", " ").Replace(plain(s)) }
+func code(s string) string {
+	return strings.NewReplacer("`", "'", "|", " ", "<", " ", ">", " ").Replace(plain(s))
+}
 
 // sentence begins with a capital letter.
 func sentence(s string) string {

@@ -77,6 +77,14 @@ func (r Report) findings() []verdict.Finding {
 	return sorted
 }
 
+// described is what was found, with the name that people gave to the objective.
+func described(f verdict.Finding) string {
+	if (f.Check == verdict.CheckPercentile || f.Check == verdict.CheckBudget) && !strings.Contains(f.Name, f.Metric) {
+		return f.Name + ": " + f.Text
+	}
+	return f.Text
+}
+
 // place is a finding's site and step, for people.
 func place(f verdict.Finding) string {
 	var parts []string

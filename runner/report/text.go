@@ -67,7 +67,7 @@ func (r Report) Text(w io.Writer, colours bool) error {
 	}
 	b.WriteByte('\n')
 	for _, f := range r.findings() {
-		fmt.Fprintf(&b, "  %s  %-18s %s\n", paint(f.Result, mark(f.Result)), checkWords(f.Check), plain(f.Text))
+		fmt.Fprintf(&b, "  %s  %-18s %s\n", paint(f.Result, mark(f.Result)), checkWords(f.Check), plain(described(f)))
 	}
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("writing the run %s: %w", r.Run.ID, err)

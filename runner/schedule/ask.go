@@ -109,6 +109,7 @@ type JobStatus struct {
 	// Upcoming are its next occurrences, also those that will not run; Next is when it will really run, zero if that is not known.
 	Upcoming []Occurrence
 	Next     time.Time
+	Closed   *Skip // why nothing is started now; nil: it may be
 }
 
 // Running is a run that goes on.
@@ -140,7 +141,7 @@ func (s *Scheduler) Status(n int) Status {
 	slices.Reverse(status.Skipped)
 	slices.SortFunc(status.Running, func(a, b Running) int { return strings.Compare(a.Job.Name, b.Job.Name) })
 	for i, j := range s.jobs {
-		js := JobStatus{Job: *j, Pause: states[i].Pause, Upcoming: j.Upcoming(states[i], status.Now, n)}
+		js := JobStatus{Job: *j, Pause: states[i].Pause, Upcoming: j.Upcoming(states[i], status.Now, n), Closed: j.closed(status.Now)}
 		if next, ok := j.NextRun(states[i], status.Now); ok {
 			js.Next = next.Due
 		}

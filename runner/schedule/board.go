@@ -41,12 +41,13 @@ func (b *board) admit(s *Start) (admission, Skip) {
 		}
 		return begin, Skip{}
 	}
+	byHand := s.Trigger == Manual // a person who looks at the page knows what runs, and is asked to decide
 	switch {
-	case job.Overlap == OverlapReplace && s.Trigger != Manual:
+	case job.Overlap == OverlapReplace && !byHand:
 		return replaces, Skip{}
 	case waits:
 		return refuse, Skip{Overlapped, "one waits already"}
-	case job.Overlap == OverlapQueue:
+	case job.Overlap == OverlapQueue && !byHand:
 		return wait, Skip{}
 	}
 	return refuse, Skip{Overlapped, fmt.Sprintf("the run of %s goes on", run.Occurrence.In(job.Zone).Format("2006-01-02 15:04"))}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,8 +141,9 @@ func (s Step) Check() error {
 		return errors.New("a command needs an argument vector without zero bytes")
 	case s.HTTP != nil && (!methods.MatchString(s.HTTP.Method) || !strings.HasPrefix(s.HTTP.Path, "/")):
 		return errors.New("a request needs a method, and a path that begins with /")
-	case s.Server != nil && (s.Server.ID == "" || serverActions[s.Server.Action] == nil):
-		return errors.New("a server's action needs its ID, and is one of start, stop, reboot, delete")
+	case s.Server != nil && ((s.Server.ID == "") == (len(s.Server.IDs) == 0) || slices.Contains(s.Server.IDs, "") ||
+		serverActions[s.Server.Action] == nil):
+		return errors.New("a server's action needs its ID, or several, and is one of start, stop, reboot, delete")
 	case s.Start != nil && (!goodArgv(s.Start.Argv) || !goodPath(s.Start.PidFile)):
 		return errors.New("starting a program needs an argument vector without zero bytes and an absolute path for its pid file")
 	case s.Signal != nil && (!goodPath(s.Signal.PidFile) || s.Signal.Program == "" || !signals[s.Signal.Signal]):
@@ -171,6 +173,8 @@ func (s Step) String() string {
 		return "running " + shorten(strings.Join(s.Command.Argv, " ")) + at
 	case s.HTTP != nil:
 		return s.HTTP.Method + " " + shorten(s.HTTP.Path) + at
+	case s.Server != nil && len(s.Server.IDs) > 0:
+		return fmt.Sprintf("%s of %d servers", s.Server.Action, len(s.Server.IDs)) + at
 	case s.Server != nil:
 		return s.Server.Action + " server " + s.Server.ID + at
 	case s.Start != nil:

@@ -220,6 +220,10 @@ func TestWrongSteps(t *testing.T) {
 		{target.Step{Target: "here", HTTP: &target.HTTP{Method: "GET", Path: "x"}}, "begins with /"},
 		{target.Step{Target: "here", Server: &target.Server{ID: "1", Action: "start"}}, "not of the kind cloud"},
 		{target.Step{Target: "here", Server: &target.Server{ID: "1", Action: "explode"}}, "one of start, stop, reboot, delete"},
+		{target.Step{Target: "here", Server: &target.Server{IDs: []string{"1", "2"}, Action: "start"}}, "start of 2 servers at here: the target is not"},
+		{target.Step{Target: "here", Server: &target.Server{ID: "1", IDs: []string{"2"}, Action: "start"}}, "its ID, or several"},
+		{target.Step{Target: "here", Server: &target.Server{IDs: []string{"1", ""}, Action: "start"}}, "its ID, or several"},
+		{target.Step{Target: "here", Server: &target.Server{Action: "start"}}, "its ID, or several"},
 		{target.Step{Target: "here", Signal: &target.Signal{PidFile: dir + "/x", Program: "x", Signal: "KILL; rm"}}, "is one of TERM"},
 		{target.Step{Target: "here", Signal: &target.Signal{PidFile: "x", Program: "x", Signal: "KILL"}}, "absolute path"},
 	} {

@@ -20,8 +20,8 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
-	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/internal/child"
+	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/runner/target"
 )

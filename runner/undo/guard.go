@@ -133,7 +133,17 @@ func (g *guard) begin() (cmd *exec.Cmd, pipe *os.File, err error) {
 		return fail(errors.Join(err, pipe.Close()))
 	}
 	_ = said.SetReadDeadline(time.Now().Add(readyTime))
-	if _, err := io.ReadFull(said, make([]byte, 1)); err != nil {
+	begun := make(chan struct{})
+	go func() {
+		select {
+		case <-g.stop:
+			_ = said.SetReadDeadline(time.Now())
+		case <-begun:
+		}
+	}()
+	_, err = io.ReadFull(said, make([]byte, 1))
+	close(begun)
+	if err != nil {
 		_ = cmd.Process.Kill()
 		_ = pipe.Close()
 		return fail(fmt.Errorf("it did not begin: %w", errors.Join(err, cmd.Wait())))
