@@ -75,8 +75,8 @@ func (r *Reader) Free(n ast.Node) any {
 // exponent is a number that YAML reads as a text and JSON as a number, as do those with more digits than an integer has.
 var exponent = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
-// Ambiguous reports a text without quotes that other programs take for something else: yes, no, on and off are truths in YAML 1.1; 1e3
-// is a number in JSON.
+// Ambiguous reports a text without quotes that other programs take for something else: yes, no, on and off are truths in YAML
+// 1.1; 1e3 is a number in JSON.
 func (r *Reader) Ambiguous(n ast.Node) {
 	s, ok := n.(*ast.StringNode)
 	switch {

@@ -29,8 +29,8 @@ func (f *failure) Unwrap() error { return f.err }
 
 func failedf(format string, args ...any) error { return &failure{fmt.Errorf(format, args...)} }
 
-// activity runs an activity with its pauses and adds it to a list of the journal's. Its error is one that the run does not survive.
-// halt, which ends with ctx or before it, ends pauses and native activities.
+// activity runs an activity with its pauses and adds it to a list of the journal's. Its error is one that the run does not
+// survive. halt, which ends with ctx or before it, ends pauses and native activities.
 func (r *run) activity(ctx, halt context.Context, a *experiment.Activity, phase string, to *[]*Execution) (*Execution, error) {
 	dry := r.dry(a)
 	pause := func(p experiment.Pause) error {
@@ -193,8 +193,8 @@ type outcome struct {
 	met    bool
 }
 
-// note tells the record that an activity begins, and returns what tells it of its end. A check during the method comes again and again:
-// it is told only when it has another outcome than the last time.
+// note tells the record that an activity begins, and returns what tells it of its end. A check during the method comes again
+// and again: it is told only when it has another outcome than the last time.
 func (r *run) note(phase string, a *experiment.Activity, began time.Time) func(*Execution, time.Time, string) {
 	entry := record.Activity{Phase: phase, Name: a.Name, Began: began}
 	index := -1

@@ -60,8 +60,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// chaos returns the path of the real chaos program. Without one the test is skipped, but not in continuous integration: nobody reads
-// skips there.
+// chaos returns the path of the real chaos program. Without one the test is skipped, but not in continuous integration: nobody
+// reads skips there.
 func chaos(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
@@ -187,7 +187,7 @@ rollbacks: [{type: action, name: b, provider: {type: http, url: "{{URL}}/ok"}}]
 	{name: "a probe fails after", status: "failed", deviated: true, run: 1, back: 0, text: `
 steady-state-hypothesis:
   title: the file is there
-  probes: [{type: probe, name: up, tolerance: 0, provider: {type: process, path: sh, arguments: [-c, "test -e {{DIR}}/gone && exec sleep 60; exit 0"], timeout: 0.5}}]
+  probes: [{type: probe, name: up, tolerance: 0, provider: {type: process, path: sh, arguments: [-c, "test -e {{DIR}}/gone && exec sleep 60; exit 0"], timeout: 3}}]
 method: [{type: action, name: a, provider: {type: process, path: touch, arguments: ["{{DIR}}/gone"]}}]
 rollbacks: [{type: action, name: b, provider: {type: http, url: "{{URL}}/ok"}}]
 `},
@@ -447,8 +447,8 @@ type execution struct {
 	Exception []string `json:"exception"`
 }
 
-// essential leaves out what may differ: headers but the type of the body, the texts of errors, the order in the background, the number
-// of checks during the method.
+// essential leaves out what may differ: headers but the type of the body, the texts of errors, the order in the background, the
+// number of checks during the method.
 func (j *journal) essential() {
 	each := func(list []execution) {
 		for i := range list {

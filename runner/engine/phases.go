@@ -111,8 +111,8 @@ func (r *run) hypothesis(ctx context.Context, phase string) (*SteadyState, error
 
 // method runs the method, and the hypothesis meanwhile.
 func (r *run) method(ctx context.Context, meanwhile bool) {
-	// halt ends pauses and native activities as soon as the run is lost. Requests and processes are let go on to their end, as in the
-	// toolkit.
+	// halt ends pauses and native activities as soon as the run is lost. Requests and processes are let go on to their end, as
+	// in the toolkit.
 	halt, lost := context.WithCancel(ctx)
 	defer lost()
 	var background, checks sync.WaitGroup

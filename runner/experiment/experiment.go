@@ -1,5 +1,6 @@
-// Package experiment reads experiments: files in the Chaos Toolkit's open format (https://chaostoolkit.org/reference/api/experiment/),
-// YAML or JSON. What is not in the format, or not supported, is refused by name, with file, line and column.
+// Package experiment reads experiments: files in the Chaos Toolkit's open format
+// (https://chaostoolkit.org/reference/api/experiment/), YAML or JSON. What is not in the format, or not supported, is refused
+// by name, with file, line and column.
 package experiment
 
 import (
@@ -23,8 +24,8 @@ type Experiment struct {
 	Rollbacks     []Activity
 	Runtime       Runtime
 
-	// Extensions are the file's extensions by name, each as JSON. The one called "deskstorm" holds the objectives that the verdict
-	// judges by (package verdict).
+	// Extensions are the file's extensions by name, each as JSON. The one called "deskstorm" holds the objectives that the
+	// verdict judges by (package verdict).
 	Extensions map[string]json.RawMessage
 	// Source is the file as JSON, for the journal. Secrets that it spells out are replaced by Hidden.
 	Source json.RawMessage

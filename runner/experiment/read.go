@@ -18,8 +18,8 @@ type Extension struct {
 	Read func(r *configfile.Reader, n ast.Node)
 }
 
-// Load reads an experiment's file. The table has the native functions that it may name; they need no Run. All mistakes are told at
-// once, a *configfile.Error each, in the file's order.
+// Load reads an experiment's file. The table has the native functions that it may name; they need no Run. All mistakes are told
+// at once, a *configfile.Error each, in the file's order.
 func Load(path string, table []native.Function, extensions ...Extension) (*Experiment, error) {
 	r, root, err := configfile.Load(path, what)
 	if err != nil {

@@ -362,3 +362,14 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// The example of the documentation is one.
+func TestDocumentation(t *testing.T) {
+	text, err := os.ReadFile("../../docs/experiments.md")
+	require.NoError(t, err)
+	_, example, ok := strings.Cut(string(text), "```yaml\n")
+	require.True(t, ok)
+	example, _, _ = strings.Cut(example, "```")
+	_, err = experiment.Parse([]byte(example), "docs.yaml", table)
+	require.NoError(t, err)
+}
