@@ -57,16 +57,24 @@ func (r *run) activity(ctx, halt context.Context, a *experiment.Activity, phase 
 	execution.End, execution.Duration = timestamp(ended), ended.Sub(began).Seconds()
 	execution.Output = r.values.HideIn(output)
 	fatal := r.settle(execution, a, err)
+	var met *bool
 	var why string
 	if a.Tolerance != nil && execution.Status != aborted {
-		execution.ToleranceMet, why = r.judge(ctx, a, output, execution.Status)
+		met, why = r.judge(ctx, a, output, execution.Status)
+	}
+	if phase != method && phase != rollbacks { // where the toolkit judges nothing
+		execution.ToleranceMet = met
 	}
 	if err != nil {
 		why = err.Error()
 	}
 	why = r.values.Hide(why)
-	note(execution, ended, why)
-	r.Log.Info("activity ended", "phase", phase, "name", a.Name, "status", execution.Status, "error", why)
+	note(execution, ended, met, why)
+	log := r.Log.With("phase", phase, "name", a.Name, "status", execution.Status)
+	if why != "" {
+		log = log.With("error", why)
+	}
+	log.Info("activity ended")
 	if fatal != nil {
 		return execution, fatal
 	}
@@ -195,7 +203,7 @@ type outcome struct {
 
 // note tells the record that an activity begins, and returns what tells it of its end. A check during the method comes again
 // and again: it is told only when it has another outcome than the last time.
-func (r *run) note(phase string, a *experiment.Activity, began time.Time) func(*Execution, time.Time, string) {
+func (r *run) note(phase string, a *experiment.Activity, began time.Time) func(*Execution, time.Time, *bool, string) {
 	entry := record.Activity{Phase: phase, Name: a.Name, Began: began}
 	index := -1
 	if phase != during {
@@ -204,11 +212,11 @@ func (r *run) note(phase string, a *experiment.Activity, began time.Time) func(*
 			run.Activities = append(run.Activities, entry)
 		})
 	}
-	return func(execution *Execution, ended time.Time, why string) {
-		entry.Ended, entry.Status, entry.ToleranceMet, entry.Error = ended, execution.Status, execution.ToleranceMet, why
+	return func(execution *Execution, ended time.Time, met *bool, why string) {
+		entry.Ended, entry.Status, entry.ToleranceMet, entry.Error = ended, execution.Status, met, why
 		entry.Output, _ = json.Marshal(execution.Output)
 		if index < 0 {
-			now := outcome{execution.Status, execution.ToleranceMet != nil && *execution.ToleranceMet}
+			now := outcome{execution.Status, met != nil && *met}
 			r.mutex.Lock()
 			last, known := r.outcomes[a.Name]
 			r.outcomes[a.Name] = now

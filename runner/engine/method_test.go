@@ -105,6 +105,19 @@ func TestActivitiesAreSeenWhileTheyRun(t *testing.T) {
 	require.True(t, json.Valid(run.Journal))
 }
 
+// A tolerance outside of the hypothesis is noted, and changes nothing.
+func TestToleranceInTheMethod(t *testing.T) {
+	table := []native.Function{probe("look", func() (any, error) { return 5, nil })}
+	e := parse(t, head+"method: [{type: probe, name: look, tolerance: 6, provider: {type: deskstorm, func: look}}]", table...)
+	recorder := record.NewRecorder(record.Run{})
+	journal, err := engine.Run(t.Context(), e, engine.Options{Table: table, Recorder: recorder})
+	require.NoError(t, err)
+	require.Equal(t, record.Completed, journal.Status)
+	require.Nil(t, journal.Run[0].ToleranceMet)
+	require.False(t, *recorder.Run().Activities[0].ToleranceMet)
+	require.False(t, recorder.Run().Deviated)
+}
+
 // The record tells what the toolkit's journal does not: that a run did not come to its method.
 func TestHypothesisThatDoesNotHoldBefore(t *testing.T) {
 	table := []native.Function{probe("login", func() (any, error) { return false, nil })}

@@ -108,7 +108,7 @@ type Activity struct {
 	Background bool
 	Before     Pause
 	After      Pause
-	Tolerance  *Tolerance // of a hypothesis' probe
+	Tolerance  *Tolerance // of a hypothesis' probe; elsewhere it is noted and changes nothing
 	Line       int        // in the file, from 1
 
 	HTTP    *HTTP

@@ -71,6 +71,7 @@ method:
       arguments: {target: "${where}", percent: 5, for: 2m, direction: in, ports: ["1"], count: "${port}", gated: true, options: {a: 1}}
   - {type: probe, name: look, provider: {type: process, path: sh, arguments: {-c: "echo ${HOME} $$", x: 1}, timeout: 3}}
   - {ref: up, background: true}
+  - {type: probe, name: noted, tolerance: 202, provider: {type: http, url: "http://a/"}}
 rollbacks:
   - {type: action, name: back, provider: {type: http, url: "http://a/", method: post, headers: {X: 1}, expected_status: 204, verify_tls: false, max_retries: 2, arguments: {a: 1}}}
 extensions:
@@ -194,8 +195,8 @@ var mistakes = []struct {
 		text: "steady-state-hypothesis: {title: a, probes: [{type: probe, name: a, background: true, tolerance: 1, provider: {type: http, url: http://a}}]}",
 		want: "4:69: steady-state-hypothesis.probes[0].background: a probe of the hypothesis is waited for"},
 
-	{name: "tolerance in the method", text: "method: [{type: probe, name: a, tolerance: 200, provider: {type: http, url: http://a}}]",
-		want: "4:33: method[0].tolerance: only probes of the steady-state-hypothesis are judged"},
+	{name: "secrets of an activity", text: "method: [{type: probe, name: a, secrets: [x], provider: {type: http, url: http://a}}]",
+		want: "4:33: method[0].secrets: give the provider the names of groups, or leave this out"},
 	{name: "timeout", text: "method: [{type: probe, name: a, timeout: 2, provider: {type: http, url: http://a}}]",
 		want: "4:33: method[0].timeout: the Chaos Toolkit does nothing with a timeout here; give the provider one"},
 	{name: "controls of an activity", text: "method: [{type: probe, name: a, controls: [], provider: {type: http, url: http://a}}]",

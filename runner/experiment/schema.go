@@ -152,7 +152,8 @@ func hypothesisProbeSchema() object {
 func activitySchema() object {
 	activity := mappingOf(object{
 		"type": object{"enum": []Kind{Probe, Action}}, "name": text(), "pauses": pausesSchema(), "background": object{"type": "boolean"},
-		"provider": object{"type": "object"},
+		"provider":  object{"type": "object"},
+		"tolerance": described(ref("tolerance"), "outside of the hypothesis it is noted and changes nothing"),
 	}, "type", "name", "provider")
 	activity["allOf"] = []any{
 		when("type", string(Probe), object{"properties": object{"provider": ref("probeProvider")}}),
