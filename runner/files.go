@@ -30,6 +30,7 @@ func (r *Run) write(result Result, nights []verdict.Night) error {
 	}{
 		{JournalFile, func(w io.Writer) error { _, err := w.Write(append(result.Run.Journal, '\n')); return err }},
 		{RunFile, result.JSON},
+		{HTMLFile, shown.HTML},
 		{MarkdownFile, shown.Markdown},
 		{JUnitFile, shown.JUnit},
 	}

@@ -31,6 +31,7 @@ type Request struct {
 	// Variables replace values of the experiment's configuration, by name.
 	Variables map[string]any
 	Dry       engine.Dry
+	Notify    []string // who is told, by their names in the configuration
 	// Plan shows what the faults would touch, and runs nothing.
 	Plan bool
 }

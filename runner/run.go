@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/deskstorm/deskstorm/runner/engine"
@@ -37,6 +38,8 @@ type Run struct {
 	runner  *Runner
 	request Request
 	log     *slog.Logger
+	faults  atomic.Pointer[undo.Run] // nil until the experiment begins
+	points  *points                  // nil: none go to InfluxDB
 }
 
 // Prepare reads the experiment and gives the run its id. It touches nothing.
@@ -84,6 +87,9 @@ func (r *Run) carryOut(ctx context.Context) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	go clock.run(watching)
+	if err := r.beginPoints(watching); err != nil {
+		return err
+	}
 
 	asked := make(chan map[string]string, 1)
 	go func() { asked <- r.runner.underTest(watching) }()
@@ -98,6 +104,7 @@ func (r *Run) carryOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.faults.Store(faults)
 	book, err := ledger.Open(r.runner.Dir(r.ID))
 	if err != nil {
 		return errors.Join(err, faults.Close())
@@ -105,6 +112,7 @@ func (r *Run) carryOut(ctx context.Context) error {
 	journal, err := engine.Run(ctx, r.Experiment.Experiment, engine.Options{
 		Table: r.table(faults, book), Recorder: r.Recorder, Dry: r.request.Dry, Log: r.log, Undo: faults.UndoAll,
 	})
+	r.runner.counts.add(faults.Records())
 	left := errors.Join(faults.Close(), book.Close(), r.removeMade(context.WithoutCancel(ctx)))
 	r.Change(func(run *record.Run) {
 		run.Faults = faults.Records()
@@ -158,7 +166,11 @@ func (r *Run) conclude(problem error) (Result, error) {
 	if err != nil {
 		return result, fmt.Errorf("writing the verdict of run %s: %w", r.ID, err)
 	}
+	r.finishPoints(ctx)
 	saved := r.runner.History.SaveOrSpool(ctx, r.runner.spool(), run, string(judged.Outcome), text)
+	if saved != nil {
+		r.runner.counts.historyErrors.Add(1)
+	}
 	return result, errors.Join(nightsErr, saved, r.write(result, nights))
 }
 

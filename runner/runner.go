@@ -13,6 +13,7 @@ import (
 	"github.com/deskstorm/deskstorm/cloud"
 	"github.com/deskstorm/deskstorm/runner/config"
 	"github.com/deskstorm/deskstorm/runner/history"
+	"github.com/deskstorm/deskstorm/runner/influx"
 	"github.com/deskstorm/deskstorm/runner/target"
 	"github.com/deskstorm/deskstorm/runner/undo"
 )
@@ -31,6 +32,8 @@ type Runner struct {
 
 	options Options
 	targets *target.Targets
+	influx  *influx.Writer // nil: there is none
+	counts  counts
 	clouds  map[string]*cloud.Lazy // of the targets that are clouds
 }
 
@@ -60,11 +63,21 @@ func Open(ctx context.Context, c config.Config, o Options) (*Runner, error) {
 	if r.History, err = history.Open(ctx, c.History); err != nil {
 		return nil, err
 	}
+	if c.Influx != nil {
+		if r.influx, err = influx.Open(*c.Influx, filepath.Join(c.State, "influxdb"), nil, o.Log); err != nil {
+			return nil, errors.Join(err, r.History.Close())
+		}
+	}
 	return r, nil
 }
 
-// Close closes the history.
-func (r *Runner) Close() error { return r.History.Close() }
+// Close stops sending points, which wait on disk then, and closes the history.
+func (r *Runner) Close() error {
+	if r.influx != nil {
+		r.influx.Close()
+	}
+	return r.History.Close()
+}
 
 // runs is the folder with one for each run: its undo journal, its journal.json and its reports.
 func (r *Runner) runs() string { return runsDir(r.Config) }

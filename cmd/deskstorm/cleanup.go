@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -42,9 +41,7 @@ func newCleanupCommand() *cobra.Command {
 			report, err := r.Cleanup(ctx, o)
 			out := cmd.OutOrStdout()
 			if asJSON {
-				e := json.NewEncoder(out)
-				e.SetIndent("", "  ")
-				if err := e.Encode(report); err != nil {
+				if err := printJSON(cmd, report); err != nil {
 					return fmt.Errorf("printing what was removed: %w", err)
 				}
 			} else {

@@ -50,6 +50,8 @@ func newCommand() *cobra.Command {
 		newValidateCommand(),
 		newRecoverCommand(),
 		newCleanupCommand(),
+		newServeCommand(),
+		newReportCommand(),
 		newK6Command(),
 		newDoctorCommand(),
 		newVersionCommand(),

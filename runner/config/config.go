@@ -14,6 +14,7 @@ import (
 	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/runner/fault"
 	"github.com/deskstorm/deskstorm/runner/history"
+	"github.com/deskstorm/deskstorm/runner/influx"
 	"github.com/deskstorm/deskstorm/runner/probes"
 	"github.com/deskstorm/deskstorm/runner/schedule"
 	"github.com/deskstorm/deskstorm/runner/target"
@@ -29,6 +30,7 @@ type Config struct {
 	Probes   probes.Config
 	Verdict  verdict.Objectives // what holds for experiments that say nothing else
 	History  history.Config
+	Influx   *influx.Config // nil: results do not go to InfluxDB
 	Schedule schedule.Config
 }
 
@@ -69,6 +71,7 @@ func read(r *configfile.Reader, root ast.Node, path string) (Config, error) {
 		"limits":   func(n ast.Node) { c.Limits = fault.ReadLimits(r, n) },
 		"verdict":  func(n ast.Node) { c.Verdict = verdict.ReadDefaults(r, n) },
 		"history":  func(n ast.Node) { c.History = history.Read(r, n) },
+		"influxdb": func(n ast.Node) { i := influx.Read(r, n); c.Influx = &i },
 		"schedule": func(n ast.Node) { c.Schedule = schedule.Read(r, n) },
 	})
 	r.Mapping(root, keys)
