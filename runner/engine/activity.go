@@ -151,8 +151,15 @@ func (r *run) provider(ctx, halt context.Context, a *experiment.Activity, dry bo
 	}
 }
 
+// arguments are a native activity's after substitution. One that substitution has left empty is not there, so that one file serves
+// where there is something to say, such as a port, and where there is not.
 func (r *run) arguments(a *experiment.Activity) native.Arguments {
 	arguments, _ := r.values.Substitute(a.Native.Arguments).(map[string]any)
+	for name, written := range a.Native.Arguments {
+		if text, ok := written.(string); ok && text != "" && (arguments[name] == nil || arguments[name] == "") {
+			delete(arguments, name)
+		}
+	}
 	return arguments
 }
 
@@ -204,7 +211,7 @@ type outcome struct {
 // note tells the record that an activity begins, and returns what tells it of its end. A check during the method comes again
 // and again: it is told only when it has another outcome than the last time.
 func (r *run) note(phase string, a *experiment.Activity, began time.Time) func(*Execution, time.Time, *bool, string) {
-	entry := record.Activity{Phase: phase, Name: a.Name, Began: began}
+	entry := record.Activity{Phase: phase, Kind: string(a.Kind), Name: a.Name, Began: began}
 	index := -1
 	if phase != during {
 		r.Recorder.Change(func(run *record.Run) {

@@ -108,7 +108,7 @@ type Activity struct {
 	Background bool
 	Before     Pause
 	After      Pause
-	Tolerance  *Tolerance // of a hypothesis' probe; elsewhere it is noted and changes nothing
+	Tolerance  *Tolerance // of a hypothesis' probe; of the method's, the verdict judges it
 	Line       int        // in the file, from 1
 
 	HTTP    *HTTP

@@ -153,7 +153,7 @@ func activitySchema() object {
 	activity := mappingOf(object{
 		"type": object{"enum": []Kind{Probe, Action}}, "name": text(), "pauses": pausesSchema(), "background": object{"type": "boolean"},
 		"provider":  object{"type": "object"},
-		"tolerance": described(ref("tolerance"), "outside of the hypothesis it is noted and changes nothing"),
+		"tolerance": described(ref("tolerance"), "of a probe of the method, the verdict judges it; the run goes on whatever it is"),
 	}, "type", "name", "provider")
 	activity["allOf"] = []any{
 		when("type", string(Probe), object{"properties": object{"provider": ref("probeProvider")}}),
