@@ -97,18 +97,6 @@ func (s *Store) Run(ctx context.Context, id string) (Kept, error) {
 	return k, nil
 }
 
-func (k *Kept) readVerdict(tx *database.Tx) error {
-	var verdict string
-	err := tx.Row(`SELECT verdict FROM verdicts WHERE run_id = $1`, k.ID).Scan(&verdict)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	if err == nil && verdict != "" {
-		k.Verdict = json.RawMessage(verdict)
-	}
-	return err
-}
-
 // read reads what List leaves out.
 func (k *Kept) read(tx *database.Tx) error {
 	if err := k.readVerdict(tx); err != nil {
