@@ -171,6 +171,8 @@ func Seconds(value any) (time.Duration, bool) {
 	switch v := value.(type) {
 	case int64:
 		s = float64(v)
+	case uint64:
+		s = float64(v)
 	case float64:
 		s = v
 	default:

@@ -1,9 +1,11 @@
 package experiment_test
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -119,5 +121,17 @@ configuration: {a: {type: env, key: A, env_var_type: float}}
 	for _, text := range []string{"x", "", "NaN", "Inf", "1e999"} {
 		_, err := e.Resolve(func(string) (string, bool) { return text, true })
 		require.EqualError(t, err, "f.yaml:4: configuration a: the environment variable A: expected a number, found another text")
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	for _, value := range []any{int64(2), uint64(2), 2.0} {
+		d, ok := experiment.Seconds(value)
+		require.True(t, ok)
+		require.Equal(t, 2*time.Second, d)
+	}
+	for _, value := range []any{nil, "2", int64(-1), math.NaN(), math.Inf(1), uint64(math.MaxUint64), true} {
+		_, ok := experiment.Seconds(value)
+		require.False(t, ok, "%v", value)
 	}
 }
