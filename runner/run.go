@@ -111,7 +111,7 @@ func (r *Run) carryOut(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, faults.Close())
 	}
-	journal, err := engine.Run(ctx, r.Experiment.Experiment, engine.Options{
+	_, err = engine.Run(ctx, r.Experiment.Experiment, engine.Options{
 		Table: r.table(faults, book), Recorder: r.Recorder, Dry: r.request.Dry, Log: r.log, Undo: faults.UndoAll,
 	})
 	r.runner.counts.add(faults.Records())
@@ -119,9 +119,6 @@ func (r *Run) carryOut(ctx context.Context) error {
 	r.Change(func(run *record.Run) {
 		run.Faults = faults.Records()
 		run.Clock.Jump = clock.jump()
-		if journal != nil {
-			run.Journal, _ = json.MarshalIndent(journal, "", "  ") // of JSON's types
-		}
 	})
 	return errors.Join(err, left)
 }
