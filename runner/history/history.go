@@ -30,7 +30,6 @@ const patience = 5 * time.Minute
 type Store struct {
 	db     *database.Database
 	holder string // who this is, in leases
-	ids    *regexp.Regexp
 }
 
 // Open opens the history, and makes its tables if there are none or brings them up to date.
@@ -55,7 +54,6 @@ func OpenDSN(ctx context.Context, dsn string) (*Store, error) {
 	return &Store{
 		db:     db,
 		holder: fmt.Sprintf("%s (process %d, %s)", clean(host), os.Getpid(), strings.ToLower(rand.Text()[:8])),
-		ids:    regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`),
 	}, nil
 }
 
@@ -65,8 +63,8 @@ func (s *Store) Close() error { return s.db.Close() }
 // Check says whether the database answers.
 func (s *Store) Check(ctx context.Context) error { return s.db.Check(ctx) }
 
-func (s *Store) checkID(id string) error {
-	if !s.ids.MatchString(id) {
+func checkID(id string) error {
+	if !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`).MatchString(id) {
 		return fmt.Errorf("run %.120q: %w", id, ErrID)
 	}
 	return nil
