@@ -26,6 +26,9 @@ var (
 // How long a transaction with a run's windows may take. A night's are some ten megabytes, and the network may be slow.
 const patience = 5 * time.Minute
 
+// brief is how long one that reads a row may take.
+const brief = 20 * time.Second
+
 // Store is an open history. Its methods may be called by many goroutines at once.
 type Store struct {
 	db     *database.Database
