@@ -23,7 +23,7 @@ import (
 	"github.com/deskstorm/deskstorm/broker/service"
 	"github.com/deskstorm/deskstorm/broker/store"
 	"github.com/deskstorm/deskstorm/cloud"
-	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/internal/child"
 	"github.com/deskstorm/deskstorm/lab/postgres"
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/lab/sim"

@@ -24,8 +24,8 @@ import (
 	"github.com/deskstorm/deskstorm/exporters/activeusers"
 	"github.com/deskstorm/deskstorm/exporters/collector"
 	"github.com/deskstorm/deskstorm/internal/activity"
+	"github.com/deskstorm/deskstorm/internal/child"
 	"github.com/deskstorm/deskstorm/internal/configfile"
-	"github.com/deskstorm/deskstorm/lab/child"
 )
 
 const secret = "a secret of the test's own"

@@ -30,7 +30,7 @@ import (
 
 	"github.com/deskstorm/deskstorm/exporters/collector"
 	"github.com/deskstorm/deskstorm/internal/activity"
-	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/internal/child"
 )
 
 // fleetSize is how many thin clients there are, and they report each so often.

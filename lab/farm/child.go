@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	started "github.com/deskstorm/deskstorm/lab/child"
+	started "github.com/deskstorm/deskstorm/internal/child"
 )
 
 // socket is the descriptor over which a process is told what to do: the first of exec.Cmd.ExtraFiles.

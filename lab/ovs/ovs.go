@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/internal/child"
 )
 
 // The programs that Start looks for in PATH.

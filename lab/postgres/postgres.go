@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/internal/child"
 )
 
 // binaries is where Debian keeps the programs of each version, none of them in the path of programs.

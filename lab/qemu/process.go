@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/internal/child"
 )
 
 // errPortTaken says that another program listens on a port QEMU was told to use.

@@ -18,7 +18,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/internal/child"
 	"github.com/deskstorm/deskstorm/lab/guest"
 )
 

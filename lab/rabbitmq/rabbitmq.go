@@ -20,7 +20,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/internal/child"
 	"github.com/deskstorm/deskstorm/lab/netns"
 )
 

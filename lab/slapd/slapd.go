@@ -21,7 +21,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
-	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/internal/child"
 )
 
 // Program is the name of the server that Start looks for in PATH; Debian has it in /usr/sbin. The program that loads the

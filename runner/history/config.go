@@ -15,13 +15,24 @@ type Config struct {
 	Retention Retention // default: windows 30 days, runs 730 days, the last 10 of each experiment
 }
 
+// Default is a database in a file, with the default retention.
+func Default(path string) Config {
+	return Config{
+		Database:  configfile.Plain("sqlite://" + path),
+		Retention: Retention{Windows: windowsDays * day, Runs: runsDays * day, Keep: keepRuns},
+	}
+}
+
+// The default retention.
+const windowsDays, runsDays, keepRuns = 30, 730, 10
+
 // Read reads the section history of deskstorm.yaml:
 //
 //	history:
 //	  database: sqlite:///var/lib/deskstorm/history.db
 //	  retention: {windows_days: 30, runs_days: 730, keep: 10}
 func Read(r *configfile.Reader, n ast.Node) Config {
-	windows, runs, keep := 30, 730, 10
+	windows, runs, keep := windowsDays, runsDays, keepRuns
 	var c Config
 	r.Mapping(n, configfile.Keys{
 		"database": r.Database(&c.Database),

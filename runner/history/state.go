@@ -38,16 +38,20 @@ func (s *Store) PutAs(ctx context.Context, l *Lease, key string, value []byte) e
 	})
 }
 
+func writeState(tx *database.Tx, key string, value []byte) error {
+	if value == nil {
+		return tx.Exec(`DELETE FROM state WHERE key = $1`, clean(key))
+	}
+	return tx.Exec(`INSERT INTO state (key, value, updated) VALUES ($1, $2, `+tx.Now()+`)
+		ON CONFLICT (key) DO UPDATE SET value = $2, updated = `+tx.Now(), clean(key), value)
+}
+
 func (s *Store) putState(ctx context.Context, key string, value []byte, may func(*database.Tx) error) error {
 	err := s.db.Transact(ctx, func(tx *database.Tx) error {
 		if err := may(tx); err != nil {
 			return err
 		}
-		if value == nil {
-			return tx.Exec(`DELETE FROM state WHERE key = $1`, clean(key))
-		}
-		return tx.Exec(`INSERT INTO state (key, value, updated) VALUES ($1, $2, `+tx.Now()+`)
-			ON CONFLICT (key) DO UPDATE SET value = $2, updated = `+tx.Now(), clean(key), value)
+		return writeState(tx, key, value)
 	})
 	if err != nil {
 		return fmt.Errorf("keeping the state %s: %w", key, err)

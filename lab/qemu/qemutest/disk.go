@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/deskstorm/deskstorm/hypervisor/qmp"
-	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/internal/child"
 	"github.com/deskstorm/deskstorm/lab/guest"
 	"github.com/deskstorm/deskstorm/lab/qemu"
 )
