@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/lab/child"
+	"github.com/deskstorm/deskstorm/internal/child"
 	"github.com/deskstorm/deskstorm/runner/history"
 	"github.com/deskstorm/deskstorm/runner/record"
 )
