@@ -72,6 +72,7 @@ func overSSH(t testing.TB, n *netns.Namespace) target.Target {
 
 // TestOverSSH: the same steps work over SSH, where the undo is armed as a timer besides.
 func TestOverSSH(t *testing.T) {
+	t.Parallel()
 	w, _ := newWire(t)
 	w.echo(t, 7)
 	w.listen(t, 8, echoAll)
