@@ -2,7 +2,6 @@ package vdi
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"sync"
 	"time"
@@ -11,7 +10,7 @@ import (
 	"go.k6.io/k6/v2/lib"
 	"go.k6.io/k6/v2/metrics"
 
-	"github.com/deskstorm/deskstorm/broker/client"
+	"github.com/deskstorm/deskstorm/broker/client/console"
 	"github.com/deskstorm/deskstorm/spice"
 )
 
@@ -231,34 +230,7 @@ func (one *login) dial(ctx context.Context, config spice.Config) (*spice.Session
 	if err != nil {
 		return nil, err
 	}
-	config.Host, config.Port, config.TLSPort = at.Host, at.Port, at.TLSPort
-	config.Ticket, config.Subject = at.Ticket, at.Subject
-	if at.CA != "" {
-		config.CA = x509.NewCertPool()
-		if !config.CA.AppendCertsFromPEM([]byte(at.CA)) {
-			return nil, &client.Error{Class: client.ConsoleRefused, Step: client.StepConsole,
-				Message: "the console's certificate authority is no certificate in PEM form"}
-		}
-	}
-	s, err := spice.Dial(ctx, config)
-	if err != nil {
-		return nil, refused(err)
-	}
-	return s, nil
-}
-
-// refused classes a console that does not let the thin client begin: the login
-// named a desktop that does not answer there.
-func refused(err error) error {
-	var step *spice.StepError
-	if !errors.As(err, &step) || step.Step != spice.StepLink {
-		return err
-	}
-	switch kindOf(err) {
-	case "network", "timeout", "refused":
-		return &client.Error{Class: client.ConsoleRefused, Err: err}
-	}
-	return err
+	return console.Open(ctx, at, config)
 }
 
 // logout leaves the desk and logs out: `await tc.logout()`. Where nobody is

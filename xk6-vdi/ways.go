@@ -170,23 +170,8 @@ func (w way) consoles() (func(*cloud.Cloud) console.Finder, error) {
 	}
 	return func(service *cloud.Cloud) console.Finder {
 		all := append(finders, console.SpiceDirect(service), console.SpiceHTML5(service))
-		return trusted{console.First(all...), pem, w.subject}
+		return console.Trust(console.First(all...), pem, w.subject)
 	}, nil
-}
-
-// trusted says how the SPICE servers' certificates are checked, which none of the ways to consoles knows.
-type trusted struct {
-	console.Finder
-	ca, subject string
-}
-
-// Find implements console.Finder.
-func (t trusted) Find(ctx context.Context, d console.Desktop) (client.Console, error) {
-	at, err := t.Finder.Find(ctx, d)
-	if err == nil && at.TLSPort != 0 {
-		at.CA, at.Subject = t.ca, t.subject
-	}
-	return at, err
 }
 
 // serviceAccountError classes what went wrong before any user's login. A wrong

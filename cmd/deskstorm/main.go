@@ -46,9 +46,17 @@ func newCommand() *cobra.Command {
 		newLabCommand(),
 		newBrokerCommand(),
 		command.New("exporter"),
+		newRunCommand(),
+		newValidateCommand(),
+		newRecoverCommand(),
+		newCleanupCommand(),
+		newServeCommand(),
+		newReportCommand(),
 		newK6Command(),
 		newDoctorCommand(),
 		newVersionCommand(),
+		newWatchdogCommand(),
+		newRelayCommand(),
 	)
 	return root
 }

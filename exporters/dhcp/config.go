@@ -2,10 +2,9 @@ package dhcp
 
 import (
 	"cmp"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
+	"maps"
 	"net/netip"
 	"strings"
 	"time"
@@ -138,22 +137,18 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 func readNetwork(r *configfile.Reader, n ast.Node) Network {
 	var network Network
 	var target dhcp.Target
-	r.Mapping(n, configfile.Keys{
+	keys := target.Keys(r)
+	maps.Copy(keys, configfile.Keys{
 		"name":       r.Name(&network.Name),
-		"interface":  r.Checked(&target.Interface, "an interface's name", func(s string) bool { return len(s) < 16 && !strings.Contains(s, "/") }),
-		"namespace":  r.Path(&target.Namespace),
-		"mac":        parsed(r, "a MAC such as fa:16:3e:00:00:01", &target.MAC, net.ParseMAC),
-		"client_id":  parsed(r, "hexadecimal bytes such as 01fa163e000001", &target.ClientID, hex.DecodeString),
-		"servers":    addresses(r, &target.Servers),
-		"relay":      func(n ast.Node) { target.Relay = readRelay(r, n) },
 		"lease_file": r.Path(&network.LeaseFile),
 		"lease_time": r.Duration(&network.LeaseTime, 2*time.Second, 10*365*24*time.Hour),
 		"ranges": r.List(func(n ast.Node) {
 			var one Range
-			parsed(r, "a range such as 10.0.0.10-10.0.0.250", &one, ParseRange)(n)
+			configfile.Parsed(r, "a range such as 10.0.0.10-10.0.0.250", &one, ParseRange)(n)
 			network.Ranges = append(network.Ranges, one)
 		}),
-	}, "name")
+	})
+	r.Mapping(n, keys, "name")
 	switch {
 	case target.Interface != "" || target.Relay != nil:
 		network.Target = &target
@@ -164,45 +159,4 @@ func readNetwork(r *configfile.Reader, n ast.Node) Network {
 		r.Wrong(n, "mac is missing; a probe through a relay needs one")
 	}
 	return network
-}
-
-func readRelay(r *configfile.Reader, n ast.Node) *dhcp.Relay {
-	relay := &dhcp.Relay{}
-	r.Mapping(n, configfile.Keys{
-		"address": parsed(r, ipv4, &relay.Address, parseIPv4),
-		"servers": addresses(r, &relay.Servers),
-	}, "address", "servers")
-	return relay
-}
-
-const ipv4 = "an IPv4 address such as 10.0.0.2"
-
-func addresses(r *configfile.Reader, to *[]netip.Addr) func(ast.Node) {
-	return r.List(func(n ast.Node) {
-		var a netip.Addr
-		parsed(r, ipv4, &a, parseIPv4)(n)
-		*to = append(*to, a)
-	})
-}
-
-func parseIPv4(s string) (netip.Addr, error) {
-	a, err := netip.ParseAddr(s)
-	if err == nil && !a.Is4() {
-		err = errors.New("not IPv4")
-	}
-	return a, err
-}
-
-// parsed reads a text that a function understands.
-func parsed[T any](r *configfile.Reader, expected string, to *T, parse func(string) (T, error)) func(ast.Node) {
-	return func(n ast.Node) {
-		var text string
-		r.Checked(&text, expected, func(s string) bool {
-			v, err := parse(s)
-			if err == nil {
-				*to = v
-			}
-			return err == nil
-		})(n)
-	}
 }

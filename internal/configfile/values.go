@@ -65,6 +65,20 @@ func (r *Reader) Texts(to *[]string) func(ast.Node) {
 	})
 }
 
+// Parsed reads a text that a function understands. What was found is not shown.
+func Parsed[T any](r *Reader, expected string, to *T, parse func(string) (T, error)) func(ast.Node) {
+	return func(n ast.Node) {
+		var text string
+		r.Checked(&text, expected, func(s string) bool {
+			v, err := parse(s)
+			if err == nil {
+				*to = v
+			}
+			return err == nil
+		})(n)
+	}
+}
+
 // Path reads a file's name; a relative one begins at the configuration's folder.
 func (r *Reader) Path(to *string) func(ast.Node) {
 	return func(n ast.Node) {

@@ -16,7 +16,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/deskstorm/deskstorm/results"
+	"github.com/deskstorm/deskstorm/internal/k6process"
 	"github.com/deskstorm/deskstorm/scenarios"
 )
 
@@ -113,12 +113,12 @@ func Run(ctx context.Context, o Options) (_ *Summary, err error) {
 	}
 	s := r.model.summary()
 	s.Seed = o.Seed
-	s.Harness = k6.usage()
+	s.Harness = harness(k6.Wait())
 	if n, known := cloud.keysReceived(); known {
 		s.KeysReceived = &n
 	}
 	if s.LoggedIn == 0 && ctx.Err() == nil {
-		return nil, k6.explain(errors.New("nobody could log in"))
+		return nil, explain(k6, errors.New("nobody could log in"))
 	}
 	if _, err := io.WriteString(o.Out, renderSummary(s, r.display.style())); err != nil {
 		return s, fmt.Errorf("printing the summary: %w", err)
@@ -161,7 +161,7 @@ func openDoors(ctx context.Context, o Options) (*desktopCloud, error) {
 // run is one demo while k6 runs.
 type run struct {
 	cloud   *desktopCloud
-	k6      *k6
+	k6      *k6process.Process
 	model   *model
 	display *display
 }
@@ -190,13 +190,12 @@ func (r *run) follow(ctx context.Context) error {
 		select {
 		case <-stopped:
 			r.model.stopped, stopped = time.Now(), nil
-		case line, ok := <-r.k6.lines:
+		case result, ok := <-r.k6.Results:
 			if !ok {
 				return r.ended(ctx)
 			}
-			if err := r.take(line); err != nil && ctx.Err() == nil { // a k6 that was killed leaves half a line
-				r.k6.stop()
-				return r.k6.explain(err)
+			if err := r.take(result); err != nil && ctx.Err() == nil { // a k6 that was killed leaves half a line
+				return explain(r.k6, err)
 			}
 		case now := <-tick.C:
 			r.breakThings(working, now, reports)
@@ -210,8 +209,7 @@ func (r *run) follow(ctx context.Context) error {
 		case state := <-pools:
 			r.model.addPool(state)
 		case <-tooLate:
-			r.k6.stop()
-			return r.k6.explain(errors.New("k6 did not end in time"))
+			return explain(r.k6, errors.New("k6 did not end in time"))
 		}
 	}
 }
@@ -245,17 +243,17 @@ func (r *run) watchPool(ctx context.Context) <-chan poolState {
 	return states
 }
 
-// take takes a line of k6's results.
-func (r *run) take(l line) error {
-	if l.err != nil {
-		return fmt.Errorf("reading k6's results: %w", l.err)
+// take takes one of k6's results.
+func (r *run) take(result k6process.Result) error {
+	if result.Err != nil {
+		return fmt.Errorf("reading k6's results: %w", result.Err)
 	}
-	return r.model.add(l.aggregate)
+	return r.model.add(result.Aggregate)
 }
 
 // ended waits for k6's end and says whether it was a good one.
 func (r *run) ended(ctx context.Context) error {
-	err := r.k6.wait()
+	err := r.k6.Wait().Err()
 	now := time.Now()
 	if ctx.Err() != nil && r.model.stopped.IsZero() {
 		r.model.stopped = now
@@ -266,7 +264,7 @@ func (r *run) ended(ctx context.Context) error {
 	if err == nil || ctx.Err() != nil {
 		return nil
 	}
-	return r.k6.explain(err)
+	return explain(r.k6, err)
 }
 
 // breakThings injects the faults that are due, unless the demo was stopped, and ends those that are over.
@@ -283,10 +281,4 @@ func (r *run) breakThings(ctx context.Context, now time.Time, reports chan<- inj
 			f.end(now)
 		}
 	}
-}
-
-// line is a line of k6's results, or why there is none.
-type line struct {
-	aggregate *results.Aggregate
-	err       error
 }

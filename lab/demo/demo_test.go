@@ -87,7 +87,7 @@ func fakeOptions(t *testing.T, way string) (Options, *bytes.Buffer) {
 func TestRun(t *testing.T) {
 	tests := []struct{ way, says string }{
 		{"works", ""},
-		{"fails", "k6 ended with exit status 107; k6 wrote:\nthe script is wrong"},
+		{"fails", "exit status 107 (the script threw an exception, or has a mistake); k6 wrote:\nthe script is wrong"},
 		{"garbage", "reading k6's results: results: line 1"},
 		{"nobody", "nobody could log in"},
 	}
@@ -162,9 +162,4 @@ func TestRunStopsWithItsContext(t *testing.T) {
 	require.Equal(t, 7, s.Keys, "what k6 wrote while it ended counts")
 	require.Less(t, s.ElapsedSeconds, s.DurationSeconds)
 	require.Regexp(t, `\n\d+ s of 60 s, stopped early:\n`, out.String())
-}
-
-func TestWithoutK6(t *testing.T) {
-	require.Equal(t, []string{"PATH=/bin", "K6=1", "OS=x", "DESKSTORM_OTHER=1"},
-		withoutK6([]string{"PATH=/bin", "K6_VUS=5", "DESKSTORM_PROFILE=x", "DESKSTORM_WINDOW=1s", "OS_CLOUD=mine", "K6=1", "OS=x", "DESKSTORM_OTHER=1"}))
 }

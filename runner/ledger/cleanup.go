@@ -71,13 +71,14 @@ func Cleanup(ctx context.Context, c *cloud.Cloud, o Options) (Report, error) {
 			return report, nil
 		}
 		var errs []error
+		var refused []Found
 		for _, f := range found {
 			before := asked[f.ID]
 			if time.Since(before) < askAgain {
 				continue
 			}
 			if err := remove(ctx, c, f); err != nil {
-				errs = append(errs, err)
+				errs, refused = append(errs, err), append(refused, f)
 				continue
 			}
 			asked[f.ID] = time.Now()
@@ -86,6 +87,10 @@ func Cleanup(ctx context.Context, c *cloud.Cloud, o Options) (Report, error) {
 			}
 		}
 		failed := errors.Join(errs...)
+		if failed != nil && !retries(failed) {
+			report.leave(refused)
+			return report, fmt.Errorf("removing what runs left in the cloud: %w", failed)
+		}
 		switch now := time.Now(); {
 		case len(found) > 0:
 			settled = time.Time{}
@@ -99,10 +104,6 @@ func Cleanup(ctx context.Context, c *cloud.Cloud, o Options) (Report, error) {
 			report.leave(found)
 			return report, fmt.Errorf("removing what runs left in the cloud: %d are still there: %w", len(found), errors.Join(failed, context.Cause(ctx)))
 		case <-time.After(poll):
-		}
-		if failed != nil && ctx.Err() == nil && !retries(failed) {
-			report.leave(found)
-			return report, fmt.Errorf("removing what runs left in the cloud: %w", failed)
 		}
 	}
 }

@@ -9,16 +9,12 @@
 // enough to check a file, to make its JSON schema, and to document it.
 package native
 
-import (
-	"context"
-
-	"github.com/deskstorm/deskstorm/runner/experiment"
-)
+import "context"
 
 // Function is a native probe or action.
 type Function struct {
 	Name       string // such as "fault.net.loss"
-	Kind       experiment.Kind
+	Kind       Kind
 	Doc        string // one sentence
 	Parameters []Parameter
 
@@ -50,3 +46,16 @@ const (
 	List     Type = "list"     // of texts
 	Mapping  Type = "mapping"
 )
+
+type activityKey struct{}
+
+// WithActivity tells a function's Run which activity runs it, by its name in the experiment.
+func WithActivity(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, activityKey{}, name)
+}
+
+// ActivityOf is the name of the activity that runs; empty if nobody said.
+func ActivityOf(ctx context.Context) string {
+	name, _ := ctx.Value(activityKey{}).(string)
+	return name
+}

@@ -38,14 +38,16 @@ type Run struct {
 	Faults     []Fault              `json:"faults"`
 	Generators []Generator          `json:"generators"`
 	Clock      Clock                `json:"clock"`
-	Versions   map[string]string    `json:"versions"` // of what is under test: kernel, qemu, libvirt, ovs, openstack, deskstorm ...
-	Windows    []*results.Aggregate `json:"-"`        // of 10 s, per series, merged over all generators; not in the JSON
-	Journal    json.RawMessage      `json:"-"`        // the Chaos Toolkit's journal.json
+	Points     *Points              `json:"points,omitempty"` // nil: there is no InfluxDB
+	Versions   map[string]string    `json:"versions"`         // of what is under test: kernel, qemu, libvirt, ovs, openstack, deskstorm ...
+	Windows    []*results.Aggregate `json:"-"`                // of 10 s, per series, merged over all generators; not in the JSON
+	Journal    json.RawMessage      `json:"-"`                // the Chaos Toolkit's journal.json
 }
 
 // Activity is one that was run.
 type Activity struct {
 	Phase  string    `json:"phase"` // "hypothesis-before", "method", "hypothesis-during", "hypothesis-after", "rollbacks"
+	Kind   string    `json:"kind"`  // "probe", "action"
 	Name   string    `json:"name"`
 	Began  time.Time `json:"began"`
 	Ended  time.Time `json:"ended"`
@@ -74,14 +76,17 @@ type Generator struct {
 	Segment    string    `json:"segment"`  // k6's execution segment; "0:1" of an only one
 	Began      time.Time `json:"began"`
 	Ended      time.Time `json:"ended"`
-	ExitCode   int       `json:"exit_code"`        // k6's: 0, 99 (thresholds), 107 (script) ...
-	Stderr     string    `json:"stderr,omitempty"` // its end
+	ExitCode   int       `json:"exit_code"`            // k6's: 0, 99 (thresholds), 107 (script) ...; -1: a signal ended it
+	ExitMeans  string    `json:"exit_means,omitempty"` // what ExitCode says, for people; empty for 0
+	Stderr     string    `json:"stderr,omitempty"`     // its end
 	CPUSeconds float64   `json:"cpu_seconds"`
 	MaxRSS     int64     `json:"max_rss_bytes"`
 	// MachineCPU is the machine's busy share of all its cores while it ran, highest of any 10 s, 0 to 1.
 	MachineCPU float64 `json:"machine_cpu"`
 	Iterations int64   `json:"iterations"`
 	Dropped    int64   `json:"dropped_iterations"`
+	// Stopped is that deskstorm stopped it, because the experiment said so or the run was to end: ExitCode is then 105.
+	Stopped bool `json:"stopped,omitempty"`
 	// Lost is why results are not complete: a killed process, a torn line. Empty: they are.
 	Lost string `json:"lost,omitempty"`
 }
@@ -90,4 +95,14 @@ type Generator struct {
 type Clock struct {
 	// Jump is the greatest difference between the wall clock and the monotonic one since the run began.
 	Jump time.Duration `json:"jump_ns"`
+}
+
+// Points is what became of a run's points for InfluxDB.
+type Points struct {
+	Offered  int64    `json:"offered"`
+	Written  int64    `json:"written"`  // acknowledged
+	Buffered int64    `json:"buffered"` // wait on disk
+	Dropped  int64    `json:"dropped"`
+	Lost     int64    `json:"lost"` // of those that do not wait; -1: InfluxDB could not be asked
+	Trouble  []string `json:"trouble,omitempty"`
 }

@@ -9,20 +9,24 @@ import (
 )
 
 // Recorder collects a run while it goes on. Its methods may be called by many goroutines at once.
+//
+// Windows older than an hour are merged to minutes: those of ten seconds of a whole night take twice the memory.
 type Recorder struct {
-	mutex   sync.Mutex
-	run     Run
-	windows map[window]*results.Aggregate
+	mutex  sync.Mutex
+	run    Run
+	tracks map[trackKey]*track
+	latest time.Time // the beginning of the latest window
 }
 
-type window struct {
+// trackKey is a series, and of a gauge who reports it: a level that several report is the sum of theirs.
+type trackKey struct {
 	series results.Series
-	start  int64 // Unix nanoseconds
+	source string
 }
 
 // NewRecorder begins the record of a run of which ID, names, trigger and beginning are known.
 func NewRecorder(run Run) *Recorder {
-	return &Recorder{run: run, windows: map[window]*results.Aggregate{}}
+	return &Recorder{run: run, tracks: map[trackKey]*track{}}
 }
 
 // Change changes the run by a function that must not keep it.
@@ -33,34 +37,95 @@ func (r *Recorder) Change(change func(*Run)) {
 }
 
 // Add merges an aggregate into that of its series and window.
-func (r *Recorder) Add(a *results.Aggregate) error {
+func (r *Recorder) Add(a *results.Aggregate) error { return r.AddFrom("", a) }
+
+// AddFrom is Add of what one of several load generators measured: gauges of several exist side by side, and are summed.
+func (r *Recorder) AddFrom(source string, a *results.Aggregate) error {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	key := window{a.Series, a.Start.UnixNano()}
-	if have := r.windows[key]; have != nil {
-		return have.Merge(a)
+	if a.Kind != results.Gauge {
+		source = ""
 	}
-	r.windows[key] = a.Clone()
-	return nil
+	key := trackKey{a.Series, source}
+	t := r.tracks[key]
+	if t == nil {
+		t = &track{series: a.Series}
+		r.tracks[key] = t
+	}
+	if a.Start.After(r.latest) {
+		r.latest = a.Start
+	}
+	return t.add(a, r.latest)
 }
 
-// Run returns the run as it stands, which is the caller's.
+// Run returns the run as it stands, which is the caller's. It copies all windows; see Outline and Select.
 func (r *Recorder) Run() Run {
+	run := r.Outline()
+	run.Windows = r.Select(func(results.Series, time.Time) bool { return true })
+	return run
+}
+
+// Outline is Run without its windows.
+func (r *Recorder) Outline() Run {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	run := r.run
 	run.Activities = slices.Clone(run.Activities)
 	run.Faults = slices.Clone(run.Faults)
 	run.Generators = slices.Clone(run.Generators)
-	run.Windows = make([]*results.Aggregate, 0, len(r.windows))
-	for _, a := range r.windows {
-		run.Windows = append(run.Windows, a.Clone())
-	}
-	slices.SortFunc(run.Windows, results.Compare)
 	return run
 }
 
 // Since returns the aggregates of the windows that begin at t or later, for objectives that are checked while load goes on.
 func (r *Recorder) Since(t time.Time) []*results.Aggregate {
-	return slices.DeleteFunc(r.Run().Windows, func(a *results.Aggregate) bool { return a.Start.Before(t) })
+	return r.Select(func(_ results.Series, start time.Time) bool { return !start.Before(t) })
+}
+
+// Select returns copies of the aggregates that are wanted, by their series and their window's beginning. The function is asked under
+// a lock: it must be quick, and ask nothing of the Recorder.
+func (r *Recorder) Select(want func(s results.Series, start time.Time) bool) []*results.Aggregate {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	var all []*results.Aggregate
+	levels := map[level]*results.Aggregate{}
+	for _, t := range r.tracks {
+		for _, a := range t.windows {
+			if !want(t.series, a.Start) {
+				continue
+			}
+			if a.Kind != results.Gauge {
+				all = append(all, a.Clone())
+				continue
+			}
+			at := level{t.series, a.Start.UnixNano()}
+			if have := levels[at]; have != nil {
+				beside(have, a)
+				continue
+			}
+			levels[at] = a.Clone()
+			all = append(all, levels[at])
+		}
+	}
+	slices.SortFunc(all, results.Compare)
+	return all
+}
+
+type level struct {
+	series results.Series
+	start  int64 // Unix nanoseconds
+}
+
+// beside adds the levels of b, of another source in the same window, to those of a. Min and Max are then bounds: the sources' lowest
+// levels need not have been at one moment.
+func beside(a, b *results.Aggregate) {
+	mean := a.Mean() + b.Mean()
+	a.Count = max(a.Count, b.Count)
+	a.Sum = mean * float64(a.Count)
+	a.Min, a.Max, a.Last = a.Min+b.Min, a.Max+b.Max, a.Last+b.Last
+	if b.LastAt.After(a.LastAt) {
+		a.LastAt = b.LastAt
+	}
+	if b.End.After(a.End) {
+		a.End = b.End
+	}
 }

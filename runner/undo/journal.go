@@ -205,6 +205,7 @@ func (s *story) tell(e entry) {
 	switch {
 	case e.Applied != "":
 		f.applied = true
+		f.undone, f.by = time.Time{}, "" // by one who did not wait for it
 	case e.Undone != "":
 		f.undone, f.by = e.At, e.By
 	case e.Failed != "":

@@ -454,7 +454,12 @@ func (w *world) kill(t *testing.T, n int, all *tally) {
 				sigkill(pid)
 			}
 		}
+		before := watchdog()
+		for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
+			_ = syscall.Kill(before, signal)
+		}
 		pause(300)
+		require.Equal(t, before, watchdog(), "a watchdog takes no notice of signals that ask it to end")
 		runner.Kill()
 	case "watchdog only":
 		sigkill(watchdog())

@@ -107,3 +107,16 @@ func Records(dir, run string) ([]record.Fault, error) {
 	}
 	return told.records(), nil
 }
+
+// Settled says whether nothing of a run is left to be undone, as far as its journal can be read.
+func Settled(dir, run string) (bool, error) {
+	j := journal{filepath.Join(dir, run)}
+	if !j.exists() {
+		return true, nil
+	}
+	told, err := j.read()
+	if err != nil {
+		return false, fmt.Errorf("reading the journal of run %s: %w", run, err)
+	}
+	return told.unread == 0 && len(told.left()) == 0, nil
+}

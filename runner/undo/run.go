@@ -42,6 +42,7 @@ type Run struct {
 	mu     sync.Mutex
 	faults []*state // in the order in which they were injected
 	timers map[string]*time.Timer
+	ending sync.WaitGroup // timers that have not been stopped
 	closed bool
 }
 
@@ -169,7 +170,9 @@ func (r *Run) keep(s *state) error {
 	}
 	r.faults = append(r.faults, s)
 	id := s.plan.ID
+	r.ending.Add(1)
 	r.timers[id] = time.AfterFunc(s.plan.For, func() {
+		defer r.ending.Done()
 		if err := r.Undo(context.Background(), id); err != nil {
 			r.log.Error("a fault whose time is over", "error", err)
 		}
@@ -214,10 +217,14 @@ func (r *Run) revoke(ctx context.Context, s state, why error) error {
 			r.settled(s.plan.ID)
 			return why
 		}
+		wait := backoff(attempts)
+		if errors.Is(err, errSettling) {
+			wait = r.settle
+		}
 		select {
 		case <-ctx.Done():
 			return errors.Join(why, err)
-		case <-time.After(backoff(attempts)):
+		case <-time.After(wait):
 		}
 	}
 }
@@ -231,10 +238,15 @@ func (r *Run) own(ctx context.Context) (context.Context, context.CancelFunc) {
 func (r *Run) settled(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if t := r.timers[id]; t != nil {
-		t.Stop()
-		delete(r.timers, id)
+	r.stop(id)
+}
+
+// stop is called with the lock held.
+func (r *Run) stop(id string) {
+	if t := r.timers[id]; t != nil && t.Stop() {
+		r.ending.Done()
 	}
+	delete(r.timers, id)
 }
 
 // Undo ends a fault, and tries again until it has, or UndoTime is over. One that has ended is fine.
@@ -288,6 +300,16 @@ func (r *Run) Records() []record.Fault {
 	return told.records()
 }
 
+// WatchdogDeaths is how often the run's watchdog died, and was started again.
+func (r *Run) WatchdogDeaths() int {
+	if r.watchdog == nil {
+		return 0
+	}
+	r.watchdog.mu.Lock()
+	defer r.watchdog.mu.Unlock()
+	return r.watchdog.deaths
+}
+
 // Close ends all faults, and then the watchdog. What could not be ended is an error, and the watchdog's from then on.
 func (r *Run) Close() error {
 	r.mu.Lock()
@@ -299,10 +321,11 @@ func (r *Run) Close() error {
 	r.mu.Unlock()
 	err := r.UndoAll(context.Background())
 	r.mu.Lock()
-	for _, t := range r.timers {
-		t.Stop()
+	for id := range r.timers {
+		r.stop(id)
 	}
 	r.mu.Unlock()
+	r.ending.Wait()
 	if r.watchdog != nil {
 		r.watchdog.close(err == nil)
 	}

@@ -2,9 +2,7 @@ package console
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
-	"fmt"
 
 	"github.com/deskstorm/deskstorm/broker/client"
 	"github.com/deskstorm/deskstorm/spice"
@@ -14,16 +12,13 @@ import (
 // client that is there stays. An error is ErrRefused, unless the context was cancelled; no
 // answer before its deadline is a refusal too.
 func Answers(ctx context.Context, c client.Console) error {
-	config := spice.Config{Host: c.Host, Port: c.Port, TLSPort: c.TLSPort, Ticket: c.Ticket, Subject: c.Subject}
-	if c.CA != "" {
-		config.CA = x509.NewCertPool()
-		if !config.CA.AppendCertsFromPEM([]byte(c.CA)) {
-			return fmt.Errorf("%w: its CA holds no certificate in PEM form", ErrRefused)
-		}
+	config, err := Config(c, spice.Config{})
+	if err != nil {
+		return refusal(err)
 	}
-	err := spice.Reach(ctx, config)
+	err = spice.Reach(ctx, config)
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", ErrRefused, err)
+	return refusal(err)
 }

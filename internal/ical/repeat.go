@@ -1,4 +1,4 @@
-package roster
+package ical
 
 import (
 	"errors"
@@ -9,28 +9,30 @@ import (
 	"time"
 
 	"github.com/teambition/rrule-go"
+
+	"github.com/deskstorm/deskstorm/internal/wallclock"
 )
 
-// repeat is an event of iCalendar with all its occurrences. Rules are followed on the wall clock and each occurrence is then
+// repeat is all of an event's occurrences. Rules are followed on the wall clock and each occurrence is then
 // looked up in the zone, so that 22:00 stays 22:00 all year.
 type repeat struct {
-	of    Shift // without times
 	zone  *time.Location
-	start wall
+	start wallclock.Time
 	// The end: on the wall clock (DTEND), or after days on the wall clock and then exact time (DURATION; RFC 5545, 3.3.6).
 	span   time.Duration
 	days   int
 	exact  time.Duration
-	rule   *rrule.RRule // nil: none
-	dates  []wall       // RDATE
+	rule   *rrule.RRule     // nil: none
+	dates  []wallclock.Time // RDATE
 	except map[int64]bool
 	// exceptDays are days without any occurrence, as "2006-01-02".
 	exceptDays map[string]bool
+	longest    time.Duration // Options.MaxLength
 }
 
-func (c *calendar) repeat(e *event, of Shift) (rep repeat, err error) {
-	rep = repeat{of: of, except: map[int64]bool{}, exceptDays: map[string]bool{}}
-	p, ok := e.first("DTSTART")
+func (c *calendar) repeat(e *Event) (rep repeat, err error) {
+	rep = repeat{longest: c.MaxLength, except: map[int64]bool{}, exceptDays: map[string]bool{}}
+	p, ok := e.First("DTSTART")
 	if !ok {
 		return rep, errors.New("DTSTART is missing")
 	}
@@ -44,8 +46,7 @@ func (c *calendar) repeat(e *event, of Shift) (rep repeat, err error) {
 	if err := rep.readEnd(c, e, whole); err != nil {
 		return rep, err
 	}
-	first := rep.shift(rep.start)
-	if err := first.valid(); err != nil {
+	if err := rep.checkLength(c.What); err != nil {
 		return rep, err
 	}
 	for _, p := range e.properties["EXDATE"] {
@@ -57,7 +58,7 @@ func (c *calendar) repeat(e *event, of Shift) (rep repeat, err error) {
 			case date:
 				rep.exceptDays[w.Format(time.DateOnly)] = true
 			default:
-				rep.except[moment(w, zone).Unix()] = true
+				rep.except[wallclock.Moment(w, zone).Unix()] = true
 			}
 		}
 	}
@@ -67,7 +68,7 @@ func (c *calendar) repeat(e *event, of Shift) (rep repeat, err error) {
 			if err != nil {
 				return rep, fmt.Errorf("RDATE: %w", err)
 			}
-			rep.dates = append(rep.dates, onWall(moment(w, zone), rep.zone))
+			rep.dates = append(rep.dates, wallclock.On(wallclock.Moment(w, zone), rep.zone))
 		}
 	}
 	rules := e.properties["RRULE"]
@@ -75,23 +76,23 @@ func (c *calendar) repeat(e *event, of Shift) (rep repeat, err error) {
 		return rep, errors.New("an event has one RRULE at most, and no EXRULE")
 	}
 	if len(rules) == 1 {
-		if rep.rule, err = newRule(rules[0].Value, rep.start, rep.zone, whole); err != nil {
+		if rep.rule, err = newRule(rules[0].Value, rep.start, rep.zone, whole, c.What); err != nil {
 			return rep, fmt.Errorf("RRULE: %w", err)
 		}
 	}
 	return rep, nil
 }
 
-func (rep *repeat) readEnd(c *calendar, e *event, whole bool) error {
-	if p, ok := e.first("DTEND"); ok {
+func (rep *repeat) readEnd(c *calendar, e *Event, whole bool) error {
+	if p, ok := e.First("DTEND"); ok {
 		w, zone, _, err := c.time(p, p.Value)
 		if err != nil {
 			return fmt.Errorf("DTEND: %w", err)
 		}
-		rep.span = onWall(moment(w, zone), rep.zone).Sub(rep.start)
+		rep.span = wallclock.On(wallclock.Moment(w, zone), rep.zone).Sub(rep.start)
 		return nil
 	}
-	if p, ok := e.first("DURATION"); ok {
+	if p, ok := e.First("DURATION"); ok {
 		var err error
 		if rep.days, rep.exact, err = duration(p.Value); err != nil {
 			return fmt.Errorf("DURATION: %w", err)
@@ -122,14 +123,14 @@ func duration(s string) (days int, exact time.Duration, err error) {
 	return 7*n[0] + n[1], exact, nil
 }
 
-// newRule reads a rule whose times are all on the wall clock. Rules by the hour and below are no shifts.
-func newRule(value string, start wall, zone *time.Location, whole bool) (*rrule.RRule, error) {
+// newRule reads a rule whose times are all on the wall clock. Rules by the hour and below would be very many.
+func newRule(value string, start wallclock.Time, zone *time.Location, whole bool, what string) (*rrule.RRule, error) {
 	o, err := rrule.StrToROption(strings.ToUpper(strings.TrimSpace(value)))
 	if err != nil {
 		return nil, err
 	}
 	if o.Freq > rrule.DAILY || len(o.Byhour)+len(o.Byminute)+len(o.Bysecond) > 0 {
-		return nil, errors.New("a shift repeats by days, weeks, months or years")
+		return nil, fmt.Errorf("a %s repeats by days, weeks, months or years", what)
 	}
 	if o.Count < 0 || o.Interval < 0 {
 		return nil, errors.New("COUNT and INTERVAL are not negative")
@@ -138,7 +139,7 @@ func newRule(value string, start wall, zone *time.Location, whole bool) (*rrule.
 		until := untilText(value)
 		switch {
 		case strings.HasSuffix(until, "Z"):
-			o.Until = onWall(o.Until, zone)
+			o.Until = wallclock.On(o.Until, zone)
 		case !strings.Contains(until, "T") && !whole:
 			o.Until = o.Until.Add(24*time.Hour - time.Second) // a date means all of its day
 		}
@@ -164,23 +165,40 @@ func untilText(rule string) string {
 	return ""
 }
 
-// shift is the occurrence that starts then.
-func (rep *repeat) shift(start wall) Shift {
-	s := rep.of
-	s.Start = moment(start, rep.zone)
-	s.End = moment(start.AddDate(0, 0, rep.days).Add(rep.span), rep.zone).Add(rep.exact)
-	return s
+// Span is an occurrence of an event.
+type Span struct{ Start, End time.Time }
+
+// spanFrom is the occurrence that starts then.
+func (rep *repeat) spanFrom(start wallclock.Time) Span {
+	return Span{
+		Start: wallclock.Moment(start, rep.zone),
+		End:   wallclock.Moment(start.AddDate(0, 0, rep.days).Add(rep.span), rep.zone).Add(rep.exact),
+	}
 }
 
-func (rep *repeat) excepted(start wall) bool {
-	return rep.exceptDays[start.Format(time.DateOnly)] || rep.except[moment(start, rep.zone).Unix()]
+func (rep *repeat) checkLength(what string) error {
+	first := rep.spanFrom(rep.start)
+	if !first.End.After(first.Start) {
+		return fmt.Errorf("the %s ends before it starts", what)
+	}
+	if first.End.Sub(first.Start) > rep.longest+2*time.Hour { // the clocks may change within
+		return fmt.Errorf("the %s is longer than %d days", what, int(rep.longest.Hours()/24))
+	}
+	return nil
 }
 
-// appendShifts appends the occurrences that overlap the span.
-func (rep *repeat) appendShifts(all []Shift, from, to time.Time) []Shift {
+func (rep *repeat) excepted(start wallclock.Time) bool {
+	return rep.exceptDays[start.Format(time.DateOnly)] || rep.except[wallclock.Moment(start, rep.zone).Unix()]
+}
+
+// Occurrences are those that overlap the span from from, included, to to, not included. The time it takes grows with the occurrences
+// since the event's first one.
+func (e *Event) Occurrences(from, to time.Time) []Span {
+	var all []Span
+	rep := &e.repeat
 	seen := map[int64]bool{}
-	add := func(start wall) {
-		s := rep.shift(start)
+	add := func(start wallclock.Time) {
+		s := rep.spanFrom(start)
 		if seen[s.Start.Unix()] || rep.excepted(start) || !s.Start.Before(to) || !s.End.After(from) || !s.End.After(s.Start) {
 			return
 		}
@@ -188,7 +206,7 @@ func (rep *repeat) appendShifts(all []Shift, from, to time.Time) []Shift {
 		all = append(all, s)
 	}
 	// Whatever the clocks do, an occurrence that overlaps starts in this span of the wall clock.
-	low, high := onWall(from, rep.zone).Add(-MaxLength-24*time.Hour), onWall(to, rep.zone).Add(24*time.Hour)
+	low, high := wallclock.On(from, rep.zone).Add(-rep.longest-24*time.Hour), wallclock.On(to, rep.zone).Add(24*time.Hour)
 	if rep.rule == nil {
 		add(rep.start)
 	} else {
@@ -200,4 +218,9 @@ func (rep *repeat) appendShifts(all []Shift, from, to time.Time) []Shift {
 		add(start)
 	}
 	return all
+}
+
+// Only is the one occurrence of an event that does not repeat; false if there is none at all.
+func (e *Event) Only() (Span, bool) {
+	return e.repeat.spanFrom(e.repeat.start), !e.repeat.excepted(e.repeat.start)
 }

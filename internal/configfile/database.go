@@ -1,16 +1,14 @@
-package config
+package configfile
 
 import (
 	"net/url"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
-
-	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 
-// database reads a DSN; one without a password may be spelled out.
-func (r *reader) database(to *configfile.Secret) func(ast.Node) {
+// Database reads a DSN; one without a password may be spelled out.
+func (r *Reader) Database(to *Secret) func(ast.Node) {
 	return func(n ast.Node) {
 		if _, ok := n.(*ast.StringNode); !ok {
 			r.Secret(to)(n)
@@ -25,7 +23,7 @@ func (r *reader) database(to *configfile.Secret) func(ast.Node) {
 		switch {
 		case err != nil: // the error shows the DSN
 		case u.Scheme == "sqlite" && u.Host == "" && len(u.Path) > 1 && u.User == nil && u.RawQuery == "" && u.Fragment == "":
-			*to = configfile.Plain(s)
+			*to = Plain(s)
 			return
 		case u.Scheme == "postgres" || u.Scheme == "postgresql":
 			_, password := u.User.Password()
@@ -37,7 +35,7 @@ func (r *reader) database(to *configfile.Secret) func(ast.Node) {
 					"read this file, its copies and its history would have the password")
 				return
 			}
-			*to = configfile.Plain(s)
+			*to = Plain(s)
 			return
 		}
 		r.Wrong(n, "expected %s, found something else", expected)
