@@ -17,17 +17,18 @@ const siteSpread = 0.05
 
 // siteLimits are, by the number of sites (from minSites on; more than there are here as the last) and by how many of them stand
 // apart (from one on), how many standard deviations of the other sites the best of those is beyond their mean by chance, on one
-// night of a hundred, all columns of a row together. TestSiteLimits counts them.
+// night of fifty, all columns of a row together; that it must be worse by Sites.AtLeast besides leaves far fewer. TestSiteLimits and
+// TestSites count them.
 var siteLimits = [...][]float64{
-	{16.2}, // 4 sites
-	{9.0},
-	{8.3, 9.3},
-	{6.9, 6.7},
-	{6.1, 5.5}, // 8
-	{6.1, 5.2, 5.4},
-	{5.7, 4.8, 4.7},
-	{5.4, 4.5, 4.3},
-	{5.2, 4.2, 4.0}, // 12
+	{11.5}, // 4 sites
+	{7.1},
+	{6.9, 7.3},
+	{5.9, 5.5},
+	{5.3, 4.7}, // 8
+	{5.4, 4.6, 4.7},
+	{5.1, 4.3, 4.2},
+	{4.9, 4.0, 3.8},
+	{4.7, 3.9, 3.6}, // 12
 }
 
 // apart looks for sites that stand apart from the others of the night.
