@@ -44,7 +44,7 @@ func apart(figures []Figure, c Sites) []Finding {
 	var order []group
 	sites := map[group][]Figure{}
 	for _, f := range figures {
-		if f.Site == "" || slices.Contains(c.Except, f.Site) || f.Samples < int64(f.needed()) {
+		if f.Site == "" || slices.Contains(c.Except, f.Site) || f.Samples < f.needed() {
 			continue
 		}
 		g := group{f.Measure, f.Step}
@@ -76,10 +76,10 @@ func apart(figures []Figure, c Sites) []Finding {
 	return findings
 }
 
-// needed is how many samples a site needs to be compared: ten beyond the percentile, or 50.
-func (f Figure) needed() int {
+// needed is how many samples a figure needs to be compared: ten beyond the percentile, or 50.
+func (f Figure) needed() int64 {
 	if f.Percentile > 0 {
-		return max(50, roundUp(10/(1-f.Percentile/100)))
+		return max(50, int64(roundUp(10/(1-f.Percentile/100))))
 	}
 	return 50
 }
