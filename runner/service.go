@@ -39,8 +39,8 @@ func (r *Runner) Serve(ctx context.Context, o serve.Options) error {
 		r.options.Log.Error("not all of what dead runs left could be ended; deskstorm recover tries it again", "error", err)
 	}
 	o.Jobs = r.Config.Schedule.Jobs
-	o.Store = jobStates{r.History}
-	o.Leader = leader{r.History, r.options.Log}
+	shared := r.shared()
+	o.Store, o.Leader = shared, shared
 	o.Runs, o.History, o.Reports = scheduled{r}, kept{r}, kept{r}
 	o.Counts = r.counts.read
 	o.Log = r.options.Log
@@ -51,7 +51,18 @@ func (r *Runner) Serve(ctx context.Context, o serve.Options) error {
 	tidying, stop := context.WithCancel(ctx)
 	defer stop()
 	go r.retain(tidying)
-	return server.Serve(ctx)
+	return server.ServeUntilSignal(ctx)
+}
+
+// shared is how several runners with one history agree on who starts runs.
+func (r *Runner) shared() *schedule.Shared[*history.Lease] {
+	is := func(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+	return schedule.NewShared(r.History, schedule.SharedOptions{
+		Jobs:     r.Config.Schedule.Names(),
+		Held:     func(err error) bool { return errors.As(err, new(*history.HeldError)) },
+		NotFound: is(history.ErrNotFound),
+		Lost:     is(history.ErrLost),
+	})
 }
 
 func requestOf(s schedule.Start) Request {

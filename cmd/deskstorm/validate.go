@@ -30,7 +30,7 @@ func newValidateCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out := cmd.OutOrStdout()
 			if schema {
-				_, err := out.Write(append(experiment.Schema(runner.Functions()), '\n'))
+				_, err := out.Write(experiment.Schema(runner.Functions()))
 				return err
 			}
 			if len(args) == 0 && file == "" {

@@ -75,6 +75,9 @@ func (r *Reader) Free(n ast.Node) any {
 // exponent is a number that YAML reads as a text and JSON as a number, as do those with more digits than an integer has.
 var exponent = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
+// sexagesimal is a number in YAML 1.1: 12:30 is 750.
+var sexagesimal = regexp.MustCompile(`^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$`)
+
 // Ambiguous reports a text without quotes that other programs take for something else: yes, no, on and off are truths in YAML 1.1; 1e3
 // is a number in JSON.
 func (r *Reader) Ambiguous(n ast.Node) {
@@ -82,10 +85,13 @@ func (r *Reader) Ambiguous(n ast.Node) {
 	switch {
 	case !ok || s.Token.Type != token.StringType:
 	case slices.Contains([]string{"yes", "no", "on", "off"}, strings.ToLower(s.Value)):
-		r.Wrong(n, "expected true, false, or a text in quotes, found %s, which is a truth to some programs and a text to others", s.Value)
+		r.Wrong(n, "expected true, false, or a text in quotes, found %s, which is a truth to some programs and a text to others",
+			s.Value)
 	case exponent.MatchString(s.Value):
-		r.Wrong(n, "expected a number in digits, at most 18, or a text in quotes, found %s, which is a number to some programs and a text "+
-			"to others", s.Value)
+		r.Wrong(n, "expected a number in digits, at most 18, or a text in quotes, found %s, which is a number to some programs and "+
+			"a text to others", s.Value)
+	case sexagesimal.MatchString(s.Value):
+		r.Wrong(n, "expected a text in quotes, found %s, which is a number to some programs and a text to others", s.Value)
 	}
 }
 

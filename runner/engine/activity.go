@@ -29,8 +29,8 @@ func (f *failure) Unwrap() error { return f.err }
 
 func failedf(format string, args ...any) error { return &failure{fmt.Errorf(format, args...)} }
 
-// activity runs an activity with its pauses and adds it to a list of the journal's. Its error is one that the run does not survive.
-// halt, which ends with ctx or before it, ends pauses and native activities.
+// activity runs an activity with its pauses and adds it to a list of the journal's. Its error is one that the run does not
+// survive. halt, which ends with ctx or before it, ends pauses and native activities.
 func (r *run) activity(ctx, halt context.Context, a *experiment.Activity, phase string, to *[]*Execution) (*Execution, error) {
 	dry := r.dry(a)
 	pause := func(p experiment.Pause) error {
@@ -57,16 +57,24 @@ func (r *run) activity(ctx, halt context.Context, a *experiment.Activity, phase 
 	execution.End, execution.Duration = timestamp(ended), ended.Sub(began).Seconds()
 	execution.Output = r.values.HideIn(output)
 	fatal := r.settle(execution, a, err)
+	var met *bool
 	var why string
 	if a.Tolerance != nil && execution.Status != aborted {
-		execution.ToleranceMet, why = r.judge(ctx, a, output, execution.Status)
+		met, why = r.judge(ctx, a, output, execution.Status)
+	}
+	if phase != method && phase != rollbacks { // where the toolkit judges nothing
+		execution.ToleranceMet = met
 	}
 	if err != nil {
 		why = err.Error()
 	}
 	why = r.values.Hide(why)
-	note(execution, ended, why)
-	r.Log.Info("activity ended", "phase", phase, "name", a.Name, "status", execution.Status, "error", why)
+	note(execution, ended, met, why)
+	log := r.Log.With("phase", phase, "name", a.Name, "status", execution.Status)
+	if why != "" {
+		log = log.With("error", why)
+	}
+	log.Info("activity ended")
 	if fatal != nil {
 		return execution, fatal
 	}
@@ -143,8 +151,15 @@ func (r *run) provider(ctx, halt context.Context, a *experiment.Activity, dry bo
 	}
 }
 
+// arguments are a native activity's after substitution. One that substitution has left empty is not there, so that one file serves
+// where there is something to say, such as a port, and where there is not.
 func (r *run) arguments(a *experiment.Activity) native.Arguments {
 	arguments, _ := r.values.Substitute(a.Native.Arguments).(map[string]any)
+	for name, written := range a.Native.Arguments {
+		if text, ok := written.(string); ok && text != "" && (arguments[name] == nil || arguments[name] == "") {
+			delete(arguments, name)
+		}
+	}
 	return arguments
 }
 
@@ -193,10 +208,10 @@ type outcome struct {
 	met    bool
 }
 
-// note tells the record that an activity begins, and returns what tells it of its end. A check during the method comes again and again:
-// it is told only when it has another outcome than the last time.
-func (r *run) note(phase string, a *experiment.Activity, began time.Time) func(*Execution, time.Time, string) {
-	entry := record.Activity{Phase: phase, Name: a.Name, Began: began}
+// note tells the record that an activity begins, and returns what tells it of its end. A check during the method comes again
+// and again: it is told only when it has another outcome than the last time.
+func (r *run) note(phase string, a *experiment.Activity, began time.Time) func(*Execution, time.Time, *bool, string) {
+	entry := record.Activity{Phase: phase, Kind: string(a.Kind), Name: a.Name, Began: began}
 	index := -1
 	if phase != during {
 		r.Recorder.Change(func(run *record.Run) {
@@ -204,11 +219,11 @@ func (r *run) note(phase string, a *experiment.Activity, began time.Time) func(*
 			run.Activities = append(run.Activities, entry)
 		})
 	}
-	return func(execution *Execution, ended time.Time, why string) {
-		entry.Ended, entry.Status, entry.ToleranceMet, entry.Error = ended, execution.Status, execution.ToleranceMet, why
+	return func(execution *Execution, ended time.Time, met *bool, why string) {
+		entry.Ended, entry.Status, entry.ToleranceMet, entry.Error = ended, execution.Status, met, why
 		entry.Output, _ = json.Marshal(execution.Output)
 		if index < 0 {
-			now := outcome{execution.Status, execution.ToleranceMet != nil && *execution.ToleranceMet}
+			now := outcome{execution.Status, met != nil && *met}
 			r.mutex.Lock()
 			last, known := r.outcomes[a.Name]
 			r.outcomes[a.Name] = now

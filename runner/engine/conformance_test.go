@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/runner/engine"
@@ -27,13 +28,18 @@ import (
 // requirements are the Chaos Toolkit that the engine is held against.
 var requirements = []string{"chaostoolkit==1.19.0", "chaostoolkit-lib==1.44.0", "jsonpath2==0.4.5"}
 
-// toolkit makes a virtual environment with the real Chaos Toolkit, once for all tests of this binary.
-var toolkit = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "deskstorm-chaostoolkit-")
-	if err != nil {
-		return "", err
+// toolkit is a virtual environment with the real Chaos Toolkit, for all tests of this binary.
+var toolkit struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func install() {
+	if toolkit.dir, toolkit.err = os.MkdirTemp("", "deskstorm-chaostoolkit-"); toolkit.err != nil {
+		return
 	}
-	venv := filepath.Join(dir, "venv")
+	venv := filepath.Join(toolkit.dir, "venv")
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	for _, argv := range [][]string{
@@ -41,40 +47,35 @@ var toolkit = sync.OnceValues(func() (string, error) {
 		append([]string{filepath.Join(venv, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check"}, requirements...),
 	} {
 		if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
-			return dir, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, out)
+			toolkit.err = fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, out)
+			return
 		}
 	}
-	return dir, nil
-})
+}
 
 func TestMain(m *testing.M) {
-	made := false
-	make := toolkit
-	toolkit = func() (string, error) { made = true; return make() }
 	code := m.Run()
-	if made {
-		if dir, _ := make(); dir != "" {
-			_ = os.RemoveAll(dir)
-		}
+	if toolkit.dir != "" {
+		_ = os.RemoveAll(toolkit.dir)
 	}
 	os.Exit(code)
 }
 
-// chaos returns the path of the real chaos program. Without one the test is skipped, but not in continuous integration: nobody reads
-// skips there.
+// chaos returns the path of the real chaos program. Without one the test is skipped, but not in continuous integration: nobody
+// reads skips there.
 func chaos(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs the Chaos Toolkit from PyPI")
 	}
-	dir, err := toolkit()
-	if err != nil {
+	toolkit.once.Do(install)
+	if toolkit.err != nil {
 		if os.Getenv("CI") == "true" || os.Getenv("DESKSTORM_REQUIRE_PROGRAMS") == "1" {
-			t.Fatal(err)
+			t.Fatal(toolkit.err)
 		}
-		t.Skip(err)
+		t.Skip(toolkit.err)
 	}
-	return filepath.Join(dir, "venv", "bin", "chaos")
+	return filepath.Join(toolkit.dir, "venv", "bin", "chaos")
 }
 
 // site is a web site that experiments are about. Each run has one of its own, because it remembers.
@@ -149,7 +150,16 @@ var conformant = []struct {
 	// env are environment variables, NAME=VALUE.
 	env       []string
 	interrupt bool // both, as soon as the file {{DIR}}/mark is there
+	json      bool // the file is JSON
 }{
+	{name: "JSON", json: true, status: "completed", run: 1, back: 1, text: `
+tags: [a]
+steady-state-hypothesis:
+  title: "the \"site\" is up: ü 😀"
+  probes: [{type: probe, name: up, tolerance: {type: regex, pattern: "\\bfree=", target: body}, provider: {type: http, url: "{{URL}}/text"}}]
+method: [{type: action, name: a, provider: {type: http, url: "{{URL}}/echo", method: POST, arguments: {a: "x\n\ty/\\", b: 1.5e3}}}]
+rollbacks: [{type: action, name: b, provider: {type: process, path: echo, arguments: ["\x62"]}}]
+`},
 	{name: "passes", status: "completed", run: 2, back: 1, text: `
 steady-state-hypothesis:
   title: the site is up
@@ -167,7 +177,7 @@ steady-state-hypothesis:
   probes:
     - {type: probe, name: up, tolerance: 200, provider: {type: http, url: "{{URL}}/wears-out?n=1"}}
     - {type: probe, name: not reached after, tolerance: 200, provider: {type: http, url: "{{URL}}/ok"}}
-method: [{type: action, name: a, provider: {type: http, url: "{{URL}}/move"}}]
+method: [{type: action, name: a, tolerance: 500, provider: {type: http, url: "{{URL}}/move"}}]
 rollbacks: [{type: action, name: b, provider: {type: http, url: "{{URL}}/ok"}}]
 `},
 	{name: "does not hold before", status: "completed", run: 0, back: 1, text: `
@@ -187,7 +197,7 @@ rollbacks: [{type: action, name: b, provider: {type: http, url: "{{URL}}/ok"}}]
 	{name: "a probe fails after", status: "failed", deviated: true, run: 1, back: 0, text: `
 steady-state-hypothesis:
   title: the file is there
-  probes: [{type: probe, name: up, tolerance: 0, provider: {type: process, path: sh, arguments: [-c, "test -e {{DIR}}/gone && exec sleep 60; exit 0"], timeout: 0.5}}]
+  probes: [{type: probe, name: up, tolerance: 0, provider: {type: process, path: sh, arguments: [-c, "test -e {{DIR}}/gone && exec sleep 60; exit 0"], timeout: 3}}]
 method: [{type: action, name: a, provider: {type: process, path: touch, arguments: ["{{DIR}}/gone"]}}]
 rollbacks: [{type: action, name: b, provider: {type: http, url: "{{URL}}/ok"}}]
 `},
@@ -447,8 +457,8 @@ type execution struct {
 	Exception []string `json:"exception"`
 }
 
-// essential leaves out what may differ: headers but the type of the body, the texts of errors, the order in the background, the number
-// of checks during the method.
+// essential leaves out what may differ: headers but the type of the body, the texts of errors, the order in the background, the
+// number of checks during the method.
 func (j *journal) essential() {
 	each := func(list []execution) {
 		for i := range list {
@@ -502,6 +512,13 @@ func TestConformance(t *testing.T) {
 				text := "title: " + test.name + "\ndescription: for both engines" +
 					strings.NewReplacer("{{URL}}", address, "{{DIR}}", dir).Replace(test.text)
 				file = filepath.Join(dir, "experiment.yaml")
+				if test.json {
+					var tree any
+					require.NoError(t, yaml.Unmarshal([]byte(text), &tree))
+					raw, err := json.MarshalIndent(tree, "", "\t")
+					require.NoError(t, err)
+					file, text = filepath.Join(dir, "experiment.json"), string(raw)
+				}
 				require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
 				return dir, file
 			}

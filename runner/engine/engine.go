@@ -1,6 +1,6 @@
-// Package engine runs experiments as the Chaos Toolkit does (chaostoolkit-lib 1.44.0, Apache-2.0, is what it is held against): the
-// steady-state hypothesis, the method, the rollbacks, and the journal that tells what happened. Where it differs, docs/experiments.md
-// says so.
+// Package engine runs experiments as the Chaos Toolkit does (chaostoolkit-lib 1.44.0, Apache-2.0, is what it is held against):
+// the steady-state hypothesis, the method, the rollbacks, and the journal that tells what happened. Where it differs,
+// docs/experiments.md says so.
 package engine
 
 import (
@@ -26,8 +26,9 @@ type Options struct {
 	Dry      Dry
 	Log      *slog.Logger // nil: none
 
-	// Undo ends all that native activities have injected. It is called after the method, however that ended, before the rollbacks, which
-	// may need what a fault cuts, and once more after rollbacks. Its context does not end with that of Run, but with Grace.
+	// Undo ends all that native activities have injected. It is called after the method, however that ended, before the
+	// rollbacks, which may need what a fault cuts, and once more after rollbacks. Its context does not end with that of Run,
+	// but with Grace.
 	Undo func(context.Context) error
 	// Grace is how long undoing, and after it the rollbacks, may take when the context of Run has ended. 0: 5 minutes each.
 	Grace time.Duration
@@ -69,10 +70,10 @@ func (machineClock) Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Run runs an experiment. The error is that it could not be begun, with nothing touched: a variable that is not set, an argument that
-// has the wrong type after substitution; the journal is nil then. All else is in the journal and in the record. When ctx ends, the
-// run is interrupted: activities are ended, faults are undone, and rollbacks run if their strategy is "always" (or "deviated", and
-// it has).
+// Run runs an experiment. The error is that it could not be begun, with nothing touched: a variable that is not set, an
+// argument that has the wrong type after substitution; the journal is nil then. All else is in the journal and in the record.
+// When ctx ends, the run is interrupted: activities are ended, faults are undone, and rollbacks run if their strategy is
+// "always" (or "deviated", and it has).
 func Run(ctx context.Context, e *experiment.Experiment, o Options) (*Journal, error) {
 	if o.Clock == nil {
 		o.Clock = machineClock{}

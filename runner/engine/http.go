@@ -80,7 +80,8 @@ func (r *run) http(ctx context.Context, h *experiment.HTTP) (any, error) {
 // errNoAnswer is that a server did not answer.
 var errNoAnswer = errors.New("no answer")
 
-// again says whether a request may be sent again: if it has not been sent, or does the same when it is done twice (RFC 9110, 9.2.2).
+// again says whether a request may be sent again: if it has not been sent, or does the same when it is done twice (RFC 9110,
+// 9.2.2).
 func again(method string, err error) bool {
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {

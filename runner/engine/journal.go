@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -60,11 +61,22 @@ type Execution struct {
 }
 
 // JSON returns the journal as the Chaos Toolkit writes it.
-func (j *Journal) JSON() ([]byte, error) { return json.MarshalIndent(j, "", "  ") }
+func (j *Journal) JSON() ([]byte, error) { return encode(j, "  ") }
+
+// encode leaves <, > and & as they are, as Python does.
+func encode(value any, indent string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	err := e.Encode(value)
+	return b.Bytes(), err
+}
 
 func newJournal(e *experiment.Experiment, values *experiment.Values, o Options) (*Journal, error) {
-	var source map[string]any
-	if err := json.Unmarshal(e.Source, &source); err != nil {
+	decoded, err := experiment.DecodeJSON(e.Source)
+	source, ok := decoded.(map[string]any)
+	if err != nil || !ok {
 		return nil, fmt.Errorf("copying the experiment into its journal: %w", err)
 	}
 	title := values.Hide(experiment.Text(values.Substitute(e.Title)))
@@ -72,7 +84,7 @@ func newJournal(e *experiment.Experiment, values *experiment.Values, o Options) 
 	if o.Dry != DryNone {
 		source["dry"] = o.Dry
 	}
-	raw, err := json.Marshal(source)
+	raw, err := encode(source, "")
 	if err != nil {
 		return nil, fmt.Errorf("copying the experiment into its journal: %w", err)
 	}

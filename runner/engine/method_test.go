@@ -105,6 +105,39 @@ func TestActivitiesAreSeenWhileTheyRun(t *testing.T) {
 	require.True(t, json.Valid(run.Journal))
 }
 
+// A tolerance outside of the hypothesis is noted, for the verdict, and changes nothing of the run.
+func TestToleranceInTheMethod(t *testing.T) {
+	table := []native.Function{probe("look", func() (any, error) { return 5, nil })}
+	e := parse(t, head+"method: [{type: probe, name: look, tolerance: 6, provider: {type: deskstorm, func: look}}]", table...)
+	recorder := record.NewRecorder(record.Run{})
+	journal, err := engine.Run(t.Context(), e, engine.Options{Table: table, Recorder: recorder})
+	require.NoError(t, err)
+	require.Equal(t, record.Completed, journal.Status)
+	require.Nil(t, journal.Run[0].ToleranceMet)
+	require.False(t, *recorder.Run().Activities[0].ToleranceMet)
+	require.Equal(t, "probe", recorder.Run().Activities[0].Kind)
+	require.False(t, recorder.Run().Deviated)
+}
+
+// What is nothing but an empty value is no argument: what a function takes without it is its own affair.
+func TestEmptyArguments(t *testing.T) {
+	var got native.Arguments
+	table := []native.Function{{
+		Name: "look", Kind: native.Probe,
+		Parameters: []native.Parameter{{Name: "port", Type: native.Integer}, {Name: "host", Type: native.Text}, {Name: "is", Type: native.Text},
+			{Name: "said", Type: native.Text}},
+		Run: func(_ context.Context, a native.Arguments) (any, error) { got = a; return 1, nil },
+	}}
+	e := parse(t, head+`
+configuration: {port: {type: env, key: PORT, default: null, env_var_type: int}, host: "", is: here}
+method:
+  - {type: probe, name: look, provider: {type: deskstorm, func: look, arguments: {port: "${port}", host: "${host}", is: "${is}", said: ""}}}
+`, table...)
+	_, err := engine.Run(t.Context(), e, engine.Options{Table: table, Getenv: func(string) (string, bool) { return "", false }})
+	require.NoError(t, err)
+	require.Equal(t, native.Arguments{"is": "here", "said": ""}, got)
+}
+
 // The record tells what the toolkit's journal does not: that a run did not come to its method.
 func TestHypothesisThatDoesNotHoldBefore(t *testing.T) {
 	table := []native.Function{probe("login", func() (any, error) { return false, nil })}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -111,8 +112,8 @@ func (r *run) hypothesis(ctx context.Context, phase string) (*SteadyState, error
 
 // method runs the method, and the hypothesis meanwhile.
 func (r *run) method(ctx context.Context, meanwhile bool) {
-	// halt ends pauses and native activities as soon as the run is lost. Requests and processes are let go on to their end, as in the
-	// toolkit.
+	// halt ends pauses and native activities as soon as the run is lost. Requests and processes are let go on to their end, as
+	// in the toolkit.
 	halt, lost := context.WithCancel(ctx)
 	defer lost()
 	var background, checks sync.WaitGroup
@@ -155,8 +156,12 @@ func (r *run) method(ctx context.Context, meanwhile bool) {
 	checks.Wait()
 }
 
-// manyChecks is how many checks during the method the journal keeps before it leaves out those that were met.
-const manyChecks = 10_000
+// The journal keeps so many checks during the method, or as many as are so many bytes. Of later ones it keeps those that were not
+// met, without the probes' outputs.
+const (
+	manyChecks = 10_000
+	manyBytes  = 64 << 20
+)
 
 // continuously checks the hypothesis until the method is over.
 func (r *run) continuously(ctx, over context.Context) {
@@ -164,7 +169,7 @@ func (r *run) continuously(ctx, over context.Context) {
 	if runtime.Frequency == 0 {
 		runtime.Frequency = time.Second
 	}
-	failed := 0
+	failed, size := 0, 0
 	for i := 1; over.Err() == nil && !r.ending(); i++ {
 		state, err := r.hypothesis(ctx, during)
 		if err != nil {
@@ -175,8 +180,16 @@ func (r *run) continuously(ctx, over context.Context) {
 		if !met {
 			failed++
 		}
+		encoded, _ := json.Marshal(state)
+		size += len(encoded)
+		many := i > manyChecks || size > manyBytes
+		if many {
+			for _, probe := range state.Probes {
+				probe.Output = nil
+			}
+		}
 		r.mutex.Lock()
-		if !met || i <= manyChecks {
+		if !met || !many {
 			r.journal.SteadyStates.During = append(r.journal.SteadyStates.During, state)
 		}
 		r.unsteady = r.unsteady || !met

@@ -15,8 +15,8 @@ import (
 // leftBehind is how long the output of a process that was killed is waited for. Processes that left its group may hold it open.
 const leftBehind = 2 * time.Second
 
-// process does what an activity of the provider process asks for. Its output has status, stdout and stderr. The process and all of
-// its group are killed when its time is over or ctx ends.
+// process does what an activity of the provider process asks for. Its output has status, stdout and stderr. The process and all
+// of its group are killed when its time is over or ctx ends.
 func (r *run) process(ctx context.Context, p *experiment.Process, arguments any) (any, error) {
 	path, err := exec.LookPath(p.Path)
 	if err != nil {

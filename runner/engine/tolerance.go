@@ -17,8 +17,8 @@ import (
 	"github.com/deskstorm/deskstorm/runner/native"
 )
 
-// within says whether a probe's value is as the tolerance wants it, and if not, why. A value that a tolerance cannot be held against
-// is not.
+// within says whether a probe's value is as the tolerance wants it, and if not, why. A value that a tolerance cannot be held
+// against is not.
 func (r *run) within(ctx context.Context, t *experiment.Tolerance, value any) (bool, string) {
 	judged := value
 	if m, ok := value.(map[string]any); ok && t.Target != "" {
@@ -158,8 +158,8 @@ func between(t *experiment.Tolerance, value any) (bool, error) {
 	return t.Low <= n && n <= t.High, nil
 }
 
-// toleranceProbe runs a probe that judges a value, which it gets as its argument "value". It is met by an answer that Python calls
-// true: an HTTP answer and the output of a process always are.
+// toleranceProbe runs a probe that judges a value, which it gets as its argument "value". It is met by an answer that Python
+// calls true: an HTTP answer and the output of a process always are.
 func (r *run) toleranceProbe(ctx context.Context, a *experiment.Activity, value any) (bool, error) {
 	var answer any
 	var err error

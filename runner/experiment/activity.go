@@ -32,12 +32,13 @@ func (x *reader) activity(n ast.Node, where place) Activity {
 		"provider": func(ast.Node) {},
 	}
 	refused := refusals{
-		"controls": "is not supported: a control is Python that runs around activities; use a probe or an action instead",
-		"timeout":  "the Chaos Toolkit does nothing with a timeout here; give the provider one",
-		"dry":      "the Chaos Toolkit takes this as \"never dry\"; use --dry-run",
-		"tolerance": "only probes of the steady-state-hypothesis are judged, here it would do nothing; move the probe there, or leave " +
-			"this out",
-		"background": "a probe of the hypothesis is waited for, so this would do nothing; leave it out",
+		"controls":      "is not supported: a control is Python that runs around activities; use a probe or an action instead",
+		"timeout":       "the Chaos Toolkit does nothing with a timeout here; give the provider one",
+		"dry":           "the Chaos Toolkit takes this as \"never dry\"; use --dry-run",
+		"secrets":       "give the provider the names of groups, or leave this out: all secrets are substituted everywhere",
+		"secret":        "leave this out: all secrets are substituted everywhere",
+		"configuration": "leave this out: all of the configuration is substituted everywhere",
+		"background":    "a probe of the hypothesis is waited for, so this would do nothing; leave it out",
 	}
 	required := []string{"type", "name", "provider"}
 	switch where {
@@ -49,8 +50,10 @@ func (x *reader) activity(n ast.Node, where place) Activity {
 		known = configfile.Keys{"type": x.probe(&a.Kind), "name": x.Text(&a.Name), "provider": known["provider"]}
 		required = []string{"type", "name", "provider"}
 		refused["pauses"] = "a tolerance does not pause; leave it out"
+		refused["tolerance"] = "a tolerance has none itself; leave it out"
 	default:
 		known["background"] = x.Boolean(&a.Background)
+		known["tolerance"] = func(n ast.Node) { a.Tolerance = x.tolerance(n) }
 	}
 	x.mapping(n, known, refused, required...)
 	if provider := field(n, "provider"); provider != nil {
@@ -167,6 +170,8 @@ func Seconds(value any) (time.Duration, bool) {
 	var s float64
 	switch v := value.(type) {
 	case int64:
+		s = float64(v)
+	case uint64:
 		s = float64(v)
 	case float64:
 		s = v

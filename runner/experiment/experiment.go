@@ -1,5 +1,6 @@
-// Package experiment reads experiments: files in the Chaos Toolkit's open format (https://chaostoolkit.org/reference/api/experiment/),
-// YAML or JSON. What is not in the format, or not supported, is refused by name, with file, line and column.
+// Package experiment reads experiments: files in the Chaos Toolkit's open format
+// (https://chaostoolkit.org/reference/api/experiment/), YAML or JSON. What is not in the format, or not supported, is refused
+// by name, with file, line and column.
 package experiment
 
 import (
@@ -16,15 +17,15 @@ type Experiment struct {
 	Description string
 	Tags        []string
 
-	Configuration map[string]Value // by name
+	Configuration map[string]Value // by name; never nil, so that values can be put in place of those of the file
 	Secrets       []SecretGroup    // in the file's order, in which names are looked up
 	Hypothesis    *Hypothesis      // nil: there is none
 	Method        []Activity
 	Rollbacks     []Activity
 	Runtime       Runtime
 
-	// Extensions are the file's extensions by name, each as JSON. The one called "deskstorm" holds the objectives that the verdict
-	// judges by (package verdict).
+	// Extensions are the file's extensions by name, each as JSON. The one called "deskstorm" holds the objectives that the
+	// verdict judges by (package verdict).
 	Extensions map[string]json.RawMessage
 	// Source is the file as JSON, for the journal. Secrets that it spells out are replaced by Hidden.
 	Source json.RawMessage
@@ -107,7 +108,7 @@ type Activity struct {
 	Background bool
 	Before     Pause
 	After      Pause
-	Tolerance  *Tolerance // of a hypothesis' probe
+	Tolerance  *Tolerance // of a hypothesis' probe; of the method's, the verdict judges it
 	Line       int        // in the file, from 1
 
 	HTTP    *HTTP

@@ -18,8 +18,8 @@ type Extension struct {
 	Read func(r *configfile.Reader, n ast.Node)
 }
 
-// Load reads an experiment's file. The table has the native functions that it may name; they need no Run. All mistakes are told at
-// once, a *configfile.Error each, in the file's order.
+// Load reads an experiment's file. The table has the native functions that it may name; they need no Run. All mistakes are told
+// at once, a *configfile.Error each, in the file's order.
 func Load(path string, table []native.Function, extensions ...Extension) (*Experiment, error) {
 	r, root, err := configfile.Load(path, what)
 	if err != nil {
@@ -56,8 +56,9 @@ func read(r *configfile.Reader, root ast.Node, path string, table []native.Funct
 	x := &reader{
 		Reader: r, table: table, extensions: extensions, names: map[string]bool{}, groups: map[string]bool{},
 		to: &Experiment{
-			File:    path,
-			Runtime: Runtime{Hypothesis: HypothesisDefault, Rollbacks: RollbackDefault},
+			File:          path,
+			Configuration: map[string]Value{},
+			Runtime:       Runtime{Hypothesis: HypothesisDefault, Rollbacks: RollbackDefault},
 		},
 	}
 	x.experiment(root)

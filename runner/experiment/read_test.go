@@ -71,6 +71,7 @@ method:
       arguments: {target: "${where}", percent: 5, for: 2m, direction: in, ports: ["1"], count: "${port}", gated: true, options: {a: 1}}
   - {type: probe, name: look, provider: {type: process, path: sh, arguments: {-c: "echo ${HOME} $$", x: 1}, timeout: 3}}
   - {ref: up, background: true}
+  - {type: probe, name: noted, tolerance: 202, provider: {type: http, url: "http://a/"}}
 rollbacks:
   - {type: action, name: back, provider: {type: http, url: "http://a/", method: post, headers: {X: 1}, expected_status: 204, verify_tls: false, max_retries: 2, arguments: {a: 1}}}
 extensions:
@@ -194,8 +195,8 @@ var mistakes = []struct {
 		text: "steady-state-hypothesis: {title: a, probes: [{type: probe, name: a, background: true, tolerance: 1, provider: {type: http, url: http://a}}]}",
 		want: "4:69: steady-state-hypothesis.probes[0].background: a probe of the hypothesis is waited for"},
 
-	{name: "tolerance in the method", text: "method: [{type: probe, name: a, tolerance: 200, provider: {type: http, url: http://a}}]",
-		want: "4:33: method[0].tolerance: only probes of the steady-state-hypothesis are judged"},
+	{name: "secrets of an activity", text: "method: [{type: probe, name: a, secrets: [x], provider: {type: http, url: http://a}}]",
+		want: "4:33: method[0].secrets: give the provider the names of groups, or leave this out"},
 	{name: "timeout", text: "method: [{type: probe, name: a, timeout: 2, provider: {type: http, url: http://a}}]",
 		want: "4:33: method[0].timeout: the Chaos Toolkit does nothing with a timeout here; give the provider one"},
 	{name: "controls of an activity", text: "method: [{type: probe, name: a, controls: [], provider: {type: http, url: http://a}}]",
@@ -208,6 +209,15 @@ var mistakes = []struct {
 	{name: "pause's name", text: "method: [{type: probe, name: a, pauses: {before: \"${no}\"}, provider: {type: http, url: http://a}}]",
 		want: "4:50: method[0].pauses.before: ${no} is in neither configuration nor secrets", unseen: true},
 	{name: "reference", text: "method: [{ref: nothing}]", want: `4:10: method[0]: there is no activity "nothing" in the hypothesis or the method`, unseen: true},
+	{name: "reference to several", text: "method: [{type: probe, name: a, provider: {type: http, url: http://a}}, " +
+		"{type: probe, name: a, provider: {type: http, url: http://a}}, {ref: a}]",
+		want: `4:136: method[2]: there are several activities "a"; give them names of their own`, unseen: true},
+	{name: "reference to an action", text: "steady-state-hypothesis: {title: a, probes: [{ref: a, tolerance: 1}]}\n" +
+		"method: [{type: action, name: a, provider: {type: http, url: http://a}}]",
+		want: `4:46: steady-state-hypothesis.probes[0]: "a" is an action; expected a probe`, unseen: true},
+	{name: "reference without a tolerance", text: "steady-state-hypothesis: {title: a, probes: [{ref: a}]}\n" +
+		"method: [{type: probe, name: a, provider: {type: http, url: http://a}}]",
+		want: "4:46: steady-state-hypothesis.probes[0]: tolerance is missing"},
 	{name: "reference to itself", text: "method: [{ref: b}, {ref: b}]", want: `there is no activity "b"`, unseen: true},
 
 	{name: "address", text: "method: [{type: probe, name: a, provider: {type: http, url: a}}]",
@@ -361,4 +371,15 @@ func FuzzParse(f *testing.F) {
 			_, _ = e.Resolve(func(string) (string, bool) { return "1", true })
 		}
 	})
+}
+
+// The example of the documentation is one.
+func TestDocumentation(t *testing.T) {
+	text, err := os.ReadFile("../../docs/experiments.md")
+	require.NoError(t, err)
+	_, example, ok := strings.Cut(string(text), "```yaml\n")
+	require.True(t, ok)
+	example, _, _ = strings.Cut(example, "```")
+	_, err = experiment.Parse([]byte(example), "docs.yaml", table)
+	require.NoError(t, err)
 }

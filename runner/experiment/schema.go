@@ -12,8 +12,9 @@ import (
 // object is a part of a JSON schema.
 type object = map[string]any
 
-// Schema returns a JSON schema (2020-12) of experiments, for editors: with the native functions of the table and their arguments. A
-// file that it lets pass may still have mistakes that only Load finds, such as a name in ${} that there is none of.
+// Schema returns a JSON schema (2020-12) of experiments, for editors: with the native functions of the table and their
+// arguments. A file that it lets pass may still have mistakes that only Load finds, such as a name in ${} that there is none
+// of.
 func Schema(table []native.Function) []byte {
 	list := func(items object) object { return object{"type": "array", "items": items} }
 	schema := mappingOf(object{
@@ -21,7 +22,7 @@ func Schema(table []native.Function) []byte {
 		"title":                   text(),
 		"description":             text(),
 		"tags":                    list(text()),
-		"contributions":           object{"type": "object", "additionalProperties": object{"enum": []string{"high", "medium", "low", "none"}}},
+		"contributions":           contributionsSchema(),
 		"configuration":           named(ref("configuration")),
 		"secrets":                 object{"type": "object", "additionalProperties": named(ref("secret"))},
 		"runtime":                 runtimeSchema(),
@@ -94,6 +95,10 @@ func when(key, word string, then object) object {
 
 func constant(word string) object { return object{"const": word} }
 
+func contributionsSchema() object {
+	return object{"type": "object", "additionalProperties": object{"enum": []string{"high", "medium", "low", "none"}}}
+}
+
 func runtimeSchema() object {
 	return mappingOf(object{
 		"hypothesis": mappingOf(object{
@@ -147,7 +152,8 @@ func hypothesisProbeSchema() object {
 func activitySchema() object {
 	activity := mappingOf(object{
 		"type": object{"enum": []Kind{Probe, Action}}, "name": text(), "pauses": pausesSchema(), "background": object{"type": "boolean"},
-		"provider": object{"type": "object"},
+		"provider":  object{"type": "object"},
+		"tolerance": described(ref("tolerance"), "of a probe of the method, the verdict judges it; the run goes on whatever it is"),
 	}, "type", "name", "provider")
 	activity["allOf"] = []any{
 		when("type", string(Probe), object{"properties": object{"provider": ref("probeProvider")}}),
@@ -174,8 +180,10 @@ func toleranceSchema() object {
 		"else": object{
 			"if": object{"type": "object"},
 			"then": object{
-				"required":   []string{"type"},
-				"properties": object{"type": object{"enum": []ToleranceType{ToleranceRegex, ToleranceJSONPath, ToleranceRange, ToleranceProbe}}},
+				"required": []string{"type"},
+				"properties": object{"type": object{
+					"enum": []ToleranceType{ToleranceRegex, ToleranceJSONPath, ToleranceRange, ToleranceProbe},
+				}},
 				"allOf": []any{
 					when("type", string(ToleranceRegex),
 						mappingOf(object{"type": true, "target": target, "pattern": text()}, "pattern")),
@@ -229,8 +237,9 @@ func httpSchema() object {
 			"anyOf": []any{timeout, ref("substitution"),
 				object{"type": "array", "items": timeout, "minItems": 2, "maxItems": 2}},
 		},
-		"verify_tls":  object{"type": "boolean", "description": "true if absent"},
-		"max_retries": object{"type": "integer", "minimum": 0, "maximum": 100, "description": "while the server does not answer; 0 if absent"},
+		"verify_tls": object{"type": "boolean", "description": "true if absent"},
+		"max_retries": object{"type": "integer", "minimum": 0, "maximum": 100,
+			"description": "while the server does not answer; 0 if absent"},
 	}, "url")
 }
 

@@ -11,8 +11,8 @@ import (
 // placeholder is what the toolkit substitutes: Python's string.Template. $$ is a dollar sign; a name that there is none of stays.
 var placeholder = regexp.MustCompile(`\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})`)
 
-// Substitute replaces ${name} in the texts of a value of JSON's types, keys left out. A text that is nothing else becomes the value
-// itself, with its type. What is given is not changed.
+// Substitute replaces ${name} in the texts of a value of JSON's types, keys left out. A text that is nothing else becomes the
+// value itself, with its type. What is given is not changed.
 func (v *Values) Substitute(value any) any {
 	switch value := value.(type) {
 	case string:

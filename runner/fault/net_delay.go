@@ -99,10 +99,7 @@ func (r *request) relays(ctx context.Context, t traffic, delay, jitter time.Dura
 	if !t.address.IsValid() || !t.address.IsSingleIP() || t.port == 0 {
 		return wrong("address", "the relay needs the service's IP address, and its port")
 	}
-	program := r.Relay
-	if len(program) == 0 {
-		program = []string{"deskstorm", "relay"}
-	}
+	program := r.relay(r.Targets[r.at])
 	if err := r.needs(ctx, program[0], "deskstorm there, which is the relay: the kernel cannot delay connections by itself"); err != nil {
 		return err
 	}

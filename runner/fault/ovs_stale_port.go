@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/deskstorm/deskstorm/runner/native"
 	"github.com/deskstorm/deskstorm/runner/target"
@@ -33,7 +32,7 @@ func ovsStalePort() kind {
 			switch {
 			case (port == "") == (bridge == ""):
 				return wrong("port", "say port or bridge")
-			case !isRecord(port + bridge):
+			case !isDevice(port + bridge):
 				return wrong("port", "expected the name of a port or bridge, found %q", port+bridge)
 			case tag < 1 || tag > highestTag:
 				return wrong("tag", "expected 1 to %d", highestTag)
@@ -44,11 +43,6 @@ func ovsStalePort() kind {
 			return r.staleTag(ctx, port, tag)
 		},
 	}
-}
-
-// isRecord keeps options and expressions out of ovs-vsctl's arguments.
-func isRecord(name string) bool {
-	return isDevice(name) && !strings.HasPrefix(name, "-") && !strings.ContainsAny(name, "=,{}[]'")
 }
 
 // vsctl does not wait for the switch: one that is down would have it wait for ever, and the database is all that counts.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strings"
 
 	"github.com/deskstorm/deskstorm/runner/native"
@@ -71,9 +72,11 @@ func deviceParameter(doc string) native.Parameter {
 	return native.Parameter{Name: "device", Type: native.Text, Doc: "the network interface " + doc}
 }
 
-// isDevice is what the kernel takes for an interface's name (dev_valid_name), and no quote, which nft could not take.
+// device is what the kernel takes for an interface's name (dev_valid_name), without what nft would take for something else.
+var device = regexp.MustCompile(`^[a-zA-Z0-9_@.~+!%-]{1,15}$`)
+
 func isDevice(name string) bool {
-	return name != "" && len(name) < 16 && name != "." && name != ".." && !strings.ContainsAny(name, "/: \t\n\"*")
+	return device.MatchString(name) && name != "." && name != ".." && !strings.HasPrefix(name, "-")
 }
 
 func (t traffic) String() string {

@@ -38,30 +38,6 @@ func (s *Store) PutAs(ctx context.Context, l *Lease, key string, value []byte) e
 	})
 }
 
-// Change replaces what is under a key by what change makes of it, nil being nothing, with nobody else in between. An error of change's
-// leaves it as it is. Change may be called again when the database asks for that.
-func (s *Store) Change(ctx context.Context, key string, change func(was []byte) ([]byte, error)) error {
-	err := s.db.Transact(ctx, func(tx *database.Tx) error {
-		if err := tx.Lock("state " + key); err != nil {
-			return err
-		}
-		var was []byte
-		err := tx.Row(`SELECT value FROM state WHERE key = $1`, clean(key)).Scan(&was)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		is, err := change(was)
-		if err != nil {
-			return err
-		}
-		return writeState(tx, key, is)
-	})
-	if err != nil {
-		return fmt.Errorf("changing the state %s: %w", key, err)
-	}
-	return nil
-}
-
 func writeState(tx *database.Tx, key string, value []byte) error {
 	if value == nil {
 		return tx.Exec(`DELETE FROM state WHERE key = $1`, clean(key))

@@ -13,6 +13,7 @@ import (
 	"github.com/deskstorm/deskstorm/lab/rabbitmq"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq/rabbitmqtest"
 	"github.com/deskstorm/deskstorm/runner/native"
+	"github.com/deskstorm/deskstorm/runner/record"
 )
 
 func TestCanaries(t *testing.T) {
@@ -49,6 +50,12 @@ rabbitmq:
 }
 
 // TestLadderFindsTheCut: what is between cuts connections that say nothing, as some firewalls do, by a reset.
+// A ladder without rungs asks nobody.
+func TestLadderWithoutRungs(t *testing.T) {
+	v := answerOf(t, Env{Recorder: record.NewRecorder(record.Run{})}, "amqp.ladder", native.Arguments{"silences": []any{}})
+	require.Equal(t, map[string]any{"rungs": []any{}, "survived_seconds": 0., "cut_seconds": nil}, v)
+}
+
 func TestLadderFindsTheCut(t *testing.T) {
 	server := rabbitmqtest.StartT(t)
 	u, err := url.Parse(server.URL)

@@ -52,7 +52,8 @@ type Activity struct {
 	Began  time.Time `json:"began"`
 	Ended  time.Time `json:"ended"`
 	Status string    `json:"status"` // "succeeded", "failed", "aborted"
-	// ToleranceMet is of a hypothesis' probe; nil of others.
+	// ToleranceMet is of an activity with a tolerance; nil of others. The run goes by those of the hypothesis, the verdict also by those of
+	// the method's probes.
 	ToleranceMet *bool           `json:"tolerance_met,omitempty"`
 	Output       json.RawMessage `json:"output,omitempty"`
 	Error        string          `json:"error,omitempty"`

@@ -217,10 +217,14 @@ func (r *Run) revoke(ctx context.Context, s state, why error) error {
 			r.settled(s.plan.ID)
 			return why
 		}
+		wait := backoff(attempts)
+		if errors.Is(err, errSettling) {
+			wait = r.settle
+		}
 		select {
 		case <-ctx.Done():
 			return errors.Join(why, err)
-		case <-time.After(backoff(attempts)):
+		case <-time.After(wait):
 		}
 	}
 }

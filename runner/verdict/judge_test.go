@@ -128,6 +128,18 @@ func TestOutcomes(t *testing.T) {
 		{"the method's probe failed", func(_ *testing.T, run *record.Run, _ *Objectives) {
 			run.Activities = append(run.Activities, record.Activity{Phase: "method", Kind: "probe", Name: "ask", Status: "failed"})
 		}, Passed, ""},
+		{"the method's probe as expected", func(_ *testing.T, run *record.Run, o *Objectives) {
+			*o = Objectives{}
+			run.Generators, run.Windows = nil, nil
+			run.Activities = append(run.Activities, record.Activity{
+				Phase: "method", Kind: "probe", Name: "renewals are lost", Status: "succeeded", ToleranceMet: yes(),
+			})
+		}, Passed, ""},
+		{"the method's probe not as expected", func(_ *testing.T, run *record.Run, _ *Objectives) {
+			run.Activities = append(run.Activities, record.Activity{
+				Phase: "method", Kind: "probe", Name: "all run in time", Status: "failed", ToleranceMet: no(), Error: "after 10m there are 3",
+			})
+		}, Deviated, `"all run in time" was not as expected in the method: after 10m there are 3`},
 		{"too few samples", func(t *testing.T, run *record.Run, o *Objectives) {
 			run.Windows = nil
 			load(t, run, "", 1, 1000, 0)

@@ -61,6 +61,7 @@ const (
 	CheckRun        Check = "run"        // was the method run?
 	CheckUndo       Check = "undo"       // is every fault undone?
 	CheckHarness    Check = "harness"    // can what was measured be relied on?
+	CheckProbe      Check = "probe"      // was what a probe of the method found within its tolerance?
 	CheckHypothesis Check = "hypothesis" // did the steady state hold?
 	CheckScript     Check = "script"     // the load script's own thresholds
 	CheckPercentile Check = "percentile" // an objective
