@@ -90,7 +90,7 @@ func (r Report) page() page {
 	css, script := uplotCSS+"\n"+pageCSS, uplotJS+"\n"+pageJS
 	p := page{
 		Title: r.title(), Outcome: words(r.Verdict.Outcome), Class: string(r.Verdict.Outcome), Reason: sentence(r.Verdict.Reason),
-		Flaky: r.flaky(), CSS: template.CSS(css), Script: template.JS(script), License: uplotLicense, //nolint:gosec // our own files
+		Flaky: r.flaky(), CSS: template.CSS(css), Script: template.JS(script), License: uplotLicense,
 		// A page without sources: what it has it has in itself, and only scripts and styles of these very bytes are obeyed.
 		Policy: fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; img-src data:; base-uri 'none'; form-action 'none'",
 			digest(script), digest(css)),

@@ -264,7 +264,8 @@ func label(metric, step string) string {
 func (r Report) percentiles(c clock, metric, step string) chart {
 	rows, c := c.trend(r.Run.Windows, metric, func(t results.Tags) string { return given(t.Step == step, "all") })
 	row := rows["all"]
-	ch := chart{Title: label(metric, step), About: "Percentiles over time, all sites together" + c.each(), Unit: unitMillis, X: c.seconds(),
+	ch := chart{Title: label(metric, step), About: "Percentiles over time, all sites together" + c.each(),
+		Unit: unitMillis, X: c.seconds(),
 		Columns: []string{"", "samples", "p50", "p95", "p99", "max"}}
 	for _, q := range []float64{50, 95, 99} {
 		ch.Lines = append(ch.Lines, draw("p"+number(q), row, func(s *slot) float64 { return s.Quantile(q / 100) }))
@@ -292,7 +293,8 @@ func (r Report) steps(c clock, metric string) chart {
 
 func (r Report) sitesOver(c clock, metric, step string) (chart, bool) {
 	rows, c := c.trend(r.Run.Windows, metric, func(t results.Tags) string { return given(t.Step == step, t.Site) })
-	ch := chart{Title: label(metric, step) + ", by site", About: "The 95th percentile at each site" + c.each(), Unit: unitMillis, X: c.seconds(),
+	ch := chart{Title: label(metric, step) + ", by site", About: "The 95th percentile at each site" + c.each(),
+		Unit: unitMillis, X: c.seconds(),
 		Columns: []string{"site", "samples", "p50", "p95", "p99", "max"}}
 	sites := slices.Sorted(maps.Keys(rows))
 	if len(sites) < 2 {

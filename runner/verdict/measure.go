@@ -235,8 +235,16 @@ func (m measured) figure(p place) (f Figure, ok bool) {
 	}
 	if t.total != nil {
 		f.Unit, f.Value = Millis, t.total.Quantile(f.Percentile/100)
+		f.Uncertain = uncertain(t.total, f.Percentile/100)
 		return f, true
 	}
 	f.Unit, f.Value, f.Failed = Share, float64(t.failed)/float64(t.count), t.failed
 	return f, true
+}
+
+// uncertain is half the distance, of logarithms, between the quantiles that are a standard deviation of the rank away from q.
+func uncertain(a *results.Aggregate, q float64) float64 {
+	off := math.Sqrt(q * (1 - q) / float64(a.Count))
+	low, high := a.Quantile(max(q-off, 0)), a.Quantile(min(q+off, 1))
+	return (math.Log(max(high, leastValue)) - math.Log(max(low, leastValue))) / 2
 }

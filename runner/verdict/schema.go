@@ -43,7 +43,7 @@ func sectionsSchema() object {
 	mode := about(one("judge", "tell", "off"), "judge: what is found is a deviation; tell: it is noted")
 	objective := mapping(object{
 		"name":        text,
-		"metric":      about(object{"type": "string", "pattern": `^[a-zA-Z_][a-zA-Z0-9_]{0,127}$`}, "a trend or a rate, such as vdi_login_duration"),
+		"metric":      about(object{"type": "string", "pattern": `^[a-zA-Z_][a-zA-Z0-9_]{0,127}$`}, "a trend or a rate"),
 		"step":        text,
 		"site":        text,
 		"path":        text,
@@ -69,7 +69,8 @@ func sectionsSchema() object {
 			"at_least": about(share, "how much worse counts; 10 %"), "false_alarms": about(share, "of nights; 2 %"),
 		}), "against the last nights"),
 		"sites": about(mapping(object{
-			"mode": mode, "at_least": about(share, "how much worse counts; 50 %"), "except": object{"type": "array", "items": text, "minItems": 1},
+			"mode": mode, "at_least": about(share, "how much worse counts; 50 %"),
+			"except": object{"type": "array", "items": text, "minItems": 1},
 		}), "each site against the others of the night"),
 		"harness": about(mapping(object{
 			"dropped": about(share, "of the iterations that were due; 1 %"), "cpu": about(share, "of the machine; 85 %"),
