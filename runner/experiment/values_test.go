@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -97,4 +98,17 @@ func TestHide(t *testing.T) {
 		values.HideIn(map[string]any{"k p/a": []any{"p/a", int64(4711), int64(47), nil, true}}))
 
 	require.Equal(t, "p/a", resolve(t, "", nil).Hide("p/a"))
+}
+
+// Whole numbers are of the types that JSON, YAML and the environment give them.
+func TestSeconds(t *testing.T) {
+	for _, value := range []any{2, int64(2), uint64(2), 2.} {
+		d, ok := experiment.Seconds(value)
+		require.True(t, ok, "%T", value)
+		require.Equal(t, 2*time.Second, d)
+	}
+	for _, value := range []any{"2", -1, int64(1) << 62, nil, true} {
+		_, ok := experiment.Seconds(value)
+		require.False(t, ok, "%v", value)
+	}
 }
