@@ -149,7 +149,8 @@ func TestGuard(t *testing.T) {
 	_, err = call(t, table, "fault.undo", native.Arguments{"fault": "net.loss"})
 	require.ErrorContains(t, err, "this run has not injected net.loss")
 
-	desktops := fault.Plan{Fault: "net.loss", For: time.Minute, Touches: fault.Touches{Targets: []string{"one"}, Desktops: []string{"a", "b"}, Chosen: 9}}
+	touches := fault.Touches{Targets: []string{"one"}, Desktops: []string{"a", "b"}, Chosen: 9}
+	desktops := fault.Plan{Fault: "net.loss", For: time.Minute, Touches: touches}
 	guard := fault.Guard{Targets: env.Targets, Limits: env.Limits}
 	require.ErrorContains(t, guard.Check(desktops), "it hits 11 desktops; limits.desktops allows 10")
 	desktops.Touches.Chosen = 8
