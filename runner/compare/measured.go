@@ -132,8 +132,7 @@ func (s spread) of(i int) noise {
 	if s.why != "" {
 		return noise{why: s.why}
 	}
-	d := max(leastSpread, stat.StdDev(s.quantiles[i], nil))
-	return noise{known: true, variance: d * d, freedom: float64(s.blocks - 1)}
+	return s.noise(max(leastSpread, stat.StdDev(s.quantiles[i], nil)))
 }
 
 // ofShare is at least what throwing dice would make.
@@ -141,8 +140,13 @@ func (s spread) ofShare(samples int64) noise {
 	if s.why != "" {
 		return noise{why: s.why}
 	}
-	d := max(leastSpread, stat.StdDev(s.shares, nil), 0.5/math.Sqrt(float64(samples)))
-	return noise{known: true, variance: d * d, freedom: float64(s.blocks - 1)}
+	return s.noise(max(leastSpread, stat.StdDev(s.shares, nil), 0.5/math.Sqrt(float64(samples))))
+}
+
+// noise makes up for that what is drawn from n blocks spreads by (n - 1) / n too little.
+func (s spread) noise(deviation float64) noise {
+	n := float64(s.blocks)
+	return noise{known: true, variance: deviation * deviation * n / (n - 1), freedom: n - 1}
 }
 
 // spread draws blocks, with replacement, as many as there are (Künsch, "The jackknife and the bootstrap for general stationary

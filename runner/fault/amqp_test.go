@@ -62,7 +62,7 @@ func TestAMQPIdleDrop(t *testing.T) {
 func TestIdleDropEverywhere(t *testing.T) {
 	t.Parallel()
 	w, world := newWire(t)
-	const port, after = 7, time.Second
+	const port, after = 7, 1500 * time.Millisecond
 	w.listen(t, port, echoAll)
 	answers := func(conn net.Conn) bool {
 		require.NoError(t, conn.SetDeadline(time.Now().Add(after)))

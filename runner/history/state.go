@@ -12,7 +12,7 @@ import (
 // Get returns what was put under a key. The error is ErrNotFound if nothing was.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	var value []byte
-	err := s.db.View(ctx, patience, func(tx *database.Tx) error {
+	err := s.db.View(ctx, brief, func(tx *database.Tx) error {
 		return tx.Row(`SELECT value FROM state WHERE key = $1`, clean(key)).Scan(&value)
 	})
 	if errors.Is(err, sql.ErrNoRows) {

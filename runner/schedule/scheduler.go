@@ -457,6 +457,9 @@ func (s *Scheduler) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading what is known of the jobs: %w", err)
 	}
+	if states == nil {
+		states = map[string]State{} // a store that knows no job yet
+	}
 	s.mutex.Lock()
 	s.states = maps.Clone(states)
 	s.mutex.Unlock()
