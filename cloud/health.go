@@ -82,6 +82,8 @@ type Hypervisor struct {
 	ID      string // from microversion 2.53 on; a number before
 	Host    string // the compute service's
 	Running int    // servers; from microversion 2.88 on always 0
+	Type    string // as libvirt calls it: "QEMU", which is also KVM's
+	Version int    // of Type: 8002002 is 8.2.2; 0: not told
 }
 
 // Hypervisors lists Nova's hypervisors.
@@ -92,7 +94,9 @@ func (c *Cloud) Hypervisors(ctx context.Context) ([]Hypervisor, error) {
 			Service struct {
 				Host string `json:"host"`
 			} `json:"service"`
-			Running int `json:"running_vms"`
+			Running int    `json:"running_vms"`
+			Type    string `json:"hypervisor_type"`
+			Version int    `json:"hypervisor_version"`
 		} `json:"hypervisors"`
 		Links []gophercloud.Link `json:"hypervisors_links"`
 	}
@@ -101,7 +105,7 @@ func (c *Cloud) Hypervisors(ctx context.Context) ([]Hypervisor, error) {
 		all = nil
 		return eachPage(ctx, c.compute, c.compute.ServiceURL("os-hypervisors", "detail"), url.Values{}, func(p page) (string, error) {
 			for _, h := range p.Hypervisors {
-				all = append(all, Hypervisor{ID: fmt.Sprint(h.ID), Host: h.Service.Host, Running: h.Running})
+				all = append(all, Hypervisor{ID: fmt.Sprint(h.ID), Host: h.Service.Host, Running: h.Running, Type: h.Type, Version: h.Version})
 			}
 			return gophercloud.ExtractNextURL(p.Links)
 		})

@@ -35,7 +35,7 @@ func TestHealthOfTheSimulatedCloud(t *testing.T) {
 	for i, h := range lab.Hosts() {
 		p := providers[i]
 		require.Equal(t, h.Name, p.Name)
-		require.Equal(t, cloud.Hypervisor{ID: p.ID, Host: h.Name}, hypervisors[i])
+		require.Equal(t, cloud.Hypervisor{ID: p.ID, Host: h.Name, Type: "QEMU", Version: 7002000}, hypervisors[i])
 		inventories, err := c.Inventories(ctx, p.ID)
 		require.NoError(t, err)
 		require.Equal(t, h.VCPUs.Capacity, inventories["VCPU"].Capacity())

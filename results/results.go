@@ -71,7 +71,9 @@ func (s Series) compare(t Series) int {
 }
 
 // Compare orders aggregates by the beginning of their windows, then by their series.
-func Compare(a, b *Aggregate) int { return cmp.Or(a.Start.Compare(b.Start), a.Series.compare(b.Series)) }
+func Compare(a, b *Aggregate) int {
+	return cmp.Or(a.Start.Compare(b.Start), a.Series.compare(b.Series))
+}
 
 // Aggregate is all samples of a series in the window from Start to before End. Durations are in milliseconds. It is not
 // safe for concurrent use.

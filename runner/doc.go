@@ -2,8 +2,8 @@
 // the morning whether people can log in and type. Its parts, in the direction in which data flows:
 //
 //	config      deskstorm.yaml: what may be touched, where results go, when what runs
-//	experiment  an experiment's file, in the Chaos Toolkit's format, read strictly
-//	native      the activities that deskstorm adds to that format: what they are called, and what they take
+//	native      the activities that deskstorm adds to the Chaos Toolkit's format: what they are called, and what they take
+//	experiment  an experiment's file, in that format, read strictly
 //	target      where faults are injected, and the steps that do it, as data
 //	fault       the faults, a file each
 //	undo        the write-ahead journal of what was injected, the watchdog and the recovery

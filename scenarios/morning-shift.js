@@ -103,16 +103,30 @@ function tags(number) {
 function crowd() {
   way(); // refuses what makes no sense, before anybody comes
   const text = __ENV.DESKSTORM_USERS || '10';
-  if (!/^\d+$/.test(text)) return new SharedArray('people', () => parseCSV(open(text), text));
+  const some = part();
+  if (!/^\d+$/.test(text)) return new SharedArray('people', () => some(parseCSV(open(text), text)));
   if (Number(text) < 1) throw new Error('DESKSTORM_USERS is 0');
   const sites = (__ENV.DESKSTORM_SITES || '').split(',').map((s) => s.trim()).filter((s) => s !== '');
   const named = (pattern, number) => pattern.replace(/%(?:0(\d+))?d/g, (_, width) => String(number).padStart(Number(width || 0), '0'));
-  return new SharedArray('people', () => Array.from({ length: Number(text) }, (_, i) => ({
+  return new SharedArray('people', () => some(Array.from({ length: Number(text) }, (_, i) => ({
     user: named(__ENV.DESKSTORM_USER || 'agent%04d', i + 1),
     password: named(__ENV.DESKSTORM_PASSWORD || 'pass-agent%04d', i + 1),
     ...(__ENV.DESKSTORM_SEAT ? { seat: named(__ENV.DESKSTORM_SEAT, i + 1) } : {}),
     ...(sites.length > 0 ? { site: sites[i % sites.length] } : {}),
-  })));
+  }))));
+}
+
+// part reads DESKSTORM_PART and returns what takes that part of the people.
+function part() {
+  const text = __ENV.DESKSTORM_PART || '1/1';
+  const [, number, of] = /^([1-9]\d*)\/([1-9]\d*)$/.exec(text) || [];
+  if (of === undefined || Number(number) > Number(of)) throw new Error(`DESKSTORM_PART is "${text}", not such as 2/3`);
+  return (all) => {
+    const border = (n) => Math.round((all.length * n) / Number(of));
+    const some = all.slice(border(Number(number) - 1), border(Number(number)));
+    if (some.length === 0) throw new Error(`DESKSTORM_PART is ${text}, and of ${all.length} people that is nobody`);
+    return some;
+  };
 }
 
 // parseCSV reads people. A field in double quotes may have commas in it, and double quotes written twice.

@@ -29,7 +29,7 @@ func (r *reader) config(n ast.Node) (c Config, rules []allocator.Allocator, def 
 		"operator_token": r.Secret(&c.OperatorToken),
 		"max_logins":     r.Number(&c.MaxLogins, 1, 100_000),
 		"lease":          r.Duration(&c.Lease, time.Second, 24*time.Hour),
-		"database":       r.database(&c.Database),
+		"database":       r.Database(&c.Database),
 		"cloud":          func(n ast.Node) { c.Cloud = r.cloud(n) },
 		"directory":      func(n ast.Node) { c.Directory = r.directory(n) },
 		"console":        func(n ast.Node) { c.Console = r.console(n) },

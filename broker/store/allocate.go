@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/deskstorm/deskstorm/internal/database"
 )
 
 // Want is a login that needs a desktop.
@@ -69,7 +71,7 @@ func (s *Store) Undo(ctx context.Context, sessionID string, given Allocation, no
 		if err != nil {
 			return err
 		}
-		ended, err := tx.change(`DELETE FROM sessions WHERE id = $1`, sessionID)
+		ended, err := tx.Change(`DELETE FROM sessions WHERE id = $1`, sessionID)
 		switch {
 		case err != nil:
 			return err
@@ -77,7 +79,7 @@ func (s *Store) Undo(ctx context.Context, sessionID string, given Allocation, no
 			return ErrNotFound
 		case given.Fresh:
 			// It goes to the end of the line: something was wrong with it, and the next login should have another one.
-			if err := tx.exec(`UPDATE desktops SET ready = $2 WHERE id = $1`, d.ID, stamp(now)); err != nil {
+			if err := tx.Exec(`UPDATE desktops SET ready = $2 WHERE id = $1`, d.ID, database.Stamp(now)); err != nil {
 				return err
 			}
 			return tx.free(d, Ready, now)
@@ -98,10 +100,8 @@ func (s *Store) Undo(ctx context.Context, sessionID string, given Allocation, no
 // binding, so the binding is not locked but read again once the desktop is: a desktop whose binding ends at the same moment
 // may be somebody else's the next. The key is locked first, or two logins of one user would both take a new desktop.
 func (t *transaction) bound(w Want) (Desktop, error) {
-	if lock := t.store.dialect.lockKey; lock != "" {
-		if err := t.exec(lock, w.Pool+"/"+string(w.Kind)+"/"+w.Key); err != nil {
-			return Desktop{}, err
-		}
+	if err := t.Lock(w.Pool + "/" + string(w.Kind) + "/" + w.Key); err != nil {
+		return Desktop{}, err
 	}
 	for {
 		id, err := t.boundID(w)
@@ -124,7 +124,7 @@ func (t *transaction) bound(w Want) (Desktop, error) {
 // boundID is the desktop that a key is bound to at this moment.
 func (t *transaction) boundID(w Want) (string, error) {
 	var id string
-	err := t.row(`SELECT desktop_id FROM bindings WHERE pool = $1 AND kind = $2 AND key = $3`, w.Pool, w.Kind, w.Key).Scan(&id)
+	err := t.Row(`SELECT desktop_id FROM bindings WHERE pool = $1 AND kind = $2 AND key = $3`, w.Pool, w.Kind, w.Key).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", ErrNotFound
 	}
@@ -133,9 +133,9 @@ func (t *transaction) boundID(w Want) (string, error) {
 
 // take binds the desktop that has been ready for longest.
 func (t *transaction) take(w Want, now time.Time) (Desktop, error) {
-	d, err := scanDesktop(t.row(`UPDATE desktops SET state = $1, changed = $2 WHERE id = (
-		SELECT id FROM desktops WHERE pool = $3 AND state = $4 ORDER BY ready LIMIT 1`+t.store.dialect.skipLocked+`)
-		RETURNING `+desktopColumns, Assigned, stamp(now), w.Pool, Ready))
+	d, err := scanDesktop(t.Row(`UPDATE desktops SET state = $1, changed = $2 WHERE id = (
+		SELECT id FROM desktops WHERE pool = $3 AND state = $4 ORDER BY ready LIMIT 1`+t.SkipLocked()+`)
+		RETURNING `+desktopColumns, Assigned, database.Stamp(now), w.Pool, Ready))
 	if errors.Is(err, ErrNotFound) {
 		return d, ErrPoolEmpty
 	}
@@ -146,13 +146,13 @@ func (t *transaction) take(w Want, now time.Time) (Desktop, error) {
 }
 
 func (t *transaction) bind(b Binding) error {
-	return t.exec(`INSERT INTO bindings (pool, kind, key, desktop_id, created) VALUES ($1, $2, $3, $4, $5)`,
-		b.Pool, b.Kind, b.Key, b.DesktopID, stamp(b.Created))
+	return t.Exec(`INSERT INTO bindings (pool, kind, key, desktop_id, created) VALUES ($1, $2, $3, $4, $5)`,
+		b.Pool, b.Kind, b.Key, b.DesktopID, database.Stamp(b.Created))
 }
 
 // sessionOf is the session of a desktop; the zero one if it has none.
 func (t *transaction) sessionOf(desktopID string) (Session, error) {
-	s, err := scanSession(t.row(`SELECT `+sessionColumns+` FROM sessions s WHERE s.desktop_id = $1`, desktopID))
+	s, err := scanSession(t.Row(`SELECT `+sessionColumns+` FROM sessions s WHERE s.desktop_id = $1`, desktopID))
 	if errors.Is(err, ErrNotFound) {
 		return Session{}, nil
 	}
@@ -160,9 +160,9 @@ func (t *transaction) sessionOf(desktopID string) (Session, error) {
 }
 
 func (t *transaction) begin(s Session, desktopID string) error {
-	if err := t.exec(`DELETE FROM sessions WHERE desktop_id = $1`, desktopID); err != nil {
+	if err := t.Exec(`DELETE FROM sessions WHERE desktop_id = $1`, desktopID); err != nil {
 		return err
 	}
-	return t.exec(`INSERT INTO sessions (id, user_name, seat, thin_client, site, desktop_id, allocator, began)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, s.ID, s.User, s.Seat, s.ThinClient, s.Site, desktopID, s.Allocator, stamp(s.Began))
+	return t.Exec(`INSERT INTO sessions (id, user_name, seat, thin_client, site, desktop_id, allocator, began)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, s.ID, s.User, s.Seat, s.ThinClient, s.Site, desktopID, s.Allocator, database.Stamp(s.Began))
 }

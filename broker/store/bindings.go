@@ -5,22 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/deskstorm/deskstorm/internal/database"
 )
 
 // Bindings returns those of a kind and a key, in the order of their keys; of all kinds or keys if empty.
 func (s *Store) Bindings(ctx context.Context, kind BindingKind, key string) ([]Binding, error) {
-	rows, err := s.reads.QueryContext(ctx, s.query(`SELECT pool, kind, key, desktop_id, created FROM bindings
-		WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR key = $2) ORDER BY kind, key, pool`), string(kind), key)
+	rows, err := s.db.Query(ctx, `SELECT pool, kind, key, desktop_id, created FROM bindings
+		WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR key = $2) ORDER BY kind, key, pool`, string(kind), key)
 	if err != nil {
 		return nil, fmt.Errorf("reading the bindings: %w", err)
 	}
-	return collect(rows, func(row interface{ Scan(...any) error }) (Binding, error) {
+	return database.Collect(rows, func(row database.Scanner) (Binding, error) {
 		var (
 			b       Binding
 			created int64
 		)
 		err := row.Scan(&b.Pool, &b.Kind, &b.Key, &b.DesktopID, &created)
-		b.Created = timeOf(created)
+		b.Created = database.Time(created)
 		return b, err
 	}, "the bindings")
 }
@@ -36,7 +38,7 @@ func (s *Store) Rebind(ctx context.Context, b Binding, after func(pool string) S
 		}
 		had := err == nil
 		if had && old.ID == b.DesktopID {
-			return tx.row(`SELECT created FROM bindings WHERE desktop_id = $1`, b.DesktopID).Scan((*scanTime)(&b.Created))
+			return tx.Row(`SELECT created FROM bindings WHERE desktop_id = $1`, b.DesktopID).Scan((*database.ScanTime)(&b.Created))
 		}
 		d, err := tx.desktop(b.DesktopID)
 		if err != nil {
@@ -50,7 +52,7 @@ func (s *Store) Rebind(ctx context.Context, b Binding, after func(pool string) S
 				return err
 			}
 		}
-		if err := tx.exec(`UPDATE desktops SET state = $2, changed = $3 WHERE id = $1`, d.ID, Assigned, stamp(now)); err != nil {
+		if err := tx.Exec(`UPDATE desktops SET state = $2, changed = $3 WHERE id = $1`, d.ID, Assigned, database.Stamp(now)); err != nil {
 			return err
 		}
 		b.Created = now
@@ -71,7 +73,7 @@ func (t *transaction) unbind(d Desktop, to State, now time.Time) error {
 		}
 		return t.free(d, to, now)
 	}
-	return t.exec(`DELETE FROM bindings WHERE desktop_id = $1`, d.ID)
+	return t.Exec(`DELETE FROM bindings WHERE desktop_id = $1`, d.ID)
 }
 
 // Unbind ends a key's binding in a pool. Its desktop is freed when its session ends, at once if it has none. The error is

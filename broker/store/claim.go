@@ -38,7 +38,7 @@ func (s *Store) Claim(ctx context.Context) error {
 }
 
 func (s *Store) claim(ctx context.Context) error {
-	if s.file != "" {
+	if s.db.File() != "" {
 		return s.claimFile()
 	}
 	// The lock is the connection's, so that connection is kept.
@@ -59,14 +59,14 @@ func (s *Store) claim(ctx context.Context) error {
 
 // claimFile locks a file beside the database: SQLite's own locks are on the database.
 func (s *Store) claimFile() error {
-	f, err := os.OpenFile(s.file+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(s.db.File()+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("claiming the database: %w", err)
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	switch {
 	case errors.Is(err, syscall.EWOULDBLOCK):
-		return errors.Join(fmt.Errorf("%w: %s", ErrClaimed, s.file), f.Close())
+		return errors.Join(fmt.Errorf("%w: %s", ErrClaimed, s.db.File()), f.Close())
 	case err != nil:
 		return errors.Join(fmt.Errorf("claiming the database: %w", err), f.Close())
 	}

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/deskstorm/deskstorm/internal/database"
 )
 
 // desktopColumns are in scanDesktop's order.
 const desktopColumns = `id, pool, spec, server_id, state, draining, broken, reason, created, ready, changed`
 
-func scanDesktop(row interface{ Scan(...any) error }) (Desktop, error) {
+func scanDesktop(row database.Scanner) (Desktop, error) {
 	var (
 		d                               Desktop
 		broken, created, ready, changed int64
@@ -20,7 +22,7 @@ func scanDesktop(row interface{ Scan(...any) error }) (Desktop, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return d, ErrNotFound
 	}
-	d.Broken, d.Created, d.Ready, d.Changed = timeOf(broken), timeOf(created), timeOf(ready), timeOf(changed)
+	d.Broken, d.Created, d.Ready, d.Changed = database.Time(broken), database.Time(created), database.Time(ready), database.Time(changed)
 	return d, err
 }
 
@@ -31,12 +33,12 @@ func (s *Store) AddDesktops(ctx context.Context, pool, spec string, limit int, i
 	err := s.transact(ctx, func(tx *transaction) error {
 		added = 0
 		var have int
-		if err := tx.row(`SELECT COUNT(*) FROM desktops WHERE pool = $1`, pool).Scan(&have); err != nil {
+		if err := tx.Row(`SELECT COUNT(*) FROM desktops WHERE pool = $1`, pool).Scan(&have); err != nil {
 			return err
 		}
 		for _, id := range ids[:max(0, min(len(ids), limit-have))] {
-			err := tx.exec(`INSERT INTO desktops (id, pool, spec, server_id, state, draining, broken, reason, created, ready, changed)
-				VALUES ($1, $2, $3, '', $4, FALSE, 0, '', $5, 0, $5)`, id, pool, spec, Building, stamp(now))
+			err := tx.Exec(`INSERT INTO desktops (id, pool, spec, server_id, state, draining, broken, reason, created, ready, changed)
+				VALUES ($1, $2, $3, '', $4, FALSE, 0, '', $5, 0, $5)`, id, pool, spec, Building, database.Stamp(now))
 			if err != nil {
 				return err
 			}
@@ -53,7 +55,7 @@ func (s *Store) AddDesktops(ctx context.Context, pool, spec string, limit int, i
 // SetServer records which server the cloud made for a desktop.
 func (s *Store) SetServer(ctx context.Context, id, serverID string) error {
 	return s.desktop(ctx, id, "recording the server of", func(tx *transaction, _ Desktop) error {
-		return tx.exec(`UPDATE desktops SET server_id = $2 WHERE id = $1`, id, serverID)
+		return tx.Exec(`UPDATE desktops SET server_id = $2 WHERE id = $1`, id, serverID)
 	})
 }
 
@@ -69,8 +71,8 @@ func (s *Store) SetReady(ctx context.Context, id string, now time.Time) (Desktop
 		if d.Draining || !d.Broken.IsZero() {
 			after.State, after.Ready = Deleting, time.Time{}
 		}
-		return tx.exec(`UPDATE desktops SET state = $2, ready = $3, changed = $4 WHERE id = $1`,
-			id, after.State, stamp(after.Ready), stamp(now))
+		return tx.Exec(`UPDATE desktops SET state = $2, ready = $3, changed = $4 WHERE id = $1`,
+			id, after.State, database.Stamp(after.Ready), database.Stamp(now))
 	})
 	return after, err
 }
@@ -83,7 +85,7 @@ func (s *Store) SetBroken(ctx context.Context, id string, was State, reason stri
 		if news = d.State != Deleting && (was == "" || d.State == was); !news {
 			return nil
 		}
-		if err := tx.exec(`UPDATE desktops SET broken = $2, reason = $3 WHERE id = $1`, id, stamp(now), reason); err != nil {
+		if err := tx.Exec(`UPDATE desktops SET broken = $2, reason = $3 WHERE id = $1`, id, database.Stamp(now), reason); err != nil {
 			return err
 		}
 		return tx.free(d, Deleting, now)
@@ -98,7 +100,7 @@ func (s *Store) Drain(ctx context.Context, id string, was State, now time.Time) 
 		if was != "" && d.State != was {
 			return nil
 		}
-		if err := tx.exec(`UPDATE desktops SET draining = TRUE WHERE id = $1`, id); err != nil {
+		if err := tx.Exec(`UPDATE desktops SET draining = TRUE WHERE id = $1`, id); err != nil {
 			return err
 		}
 		inUse, err := tx.inSession(id)
@@ -122,7 +124,7 @@ func (s *Store) Release(ctx context.Context, id string, after func(pool string) 
 // Remove forgets a desktop that is gone from the cloud. It must be one that was to be deleted.
 func (s *Store) Remove(ctx context.Context, id string) error {
 	err := s.transact(ctx, func(tx *transaction) error {
-		return tx.exec(`DELETE FROM desktops WHERE id = $1 AND state = $2`, id, Deleting)
+		return tx.Exec(`DELETE FROM desktops WHERE id = $1 AND state = $2`, id, Deleting)
 	})
 	if err != nil {
 		return fmt.Errorf("forgetting desktop %s: %w", id, err)
@@ -132,8 +134,8 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 
 // Desktop returns one, by its own id or by its server's, which is what thin clients are told.
 func (s *Store) Desktop(ctx context.Context, id string) (Desktop, error) {
-	d, err := scanDesktop(s.reads.QueryRowContext(ctx, s.query(`SELECT `+desktopColumns+` FROM desktops
-		WHERE id = $1 OR (server_id = $1 AND server_id <> '')`), id))
+	d, err := scanDesktop(s.db.Row(ctx, `SELECT `+desktopColumns+` FROM desktops
+		WHERE id = $1 OR (server_id = $1 AND server_id <> '')`, id))
 	if err != nil {
 		return d, fmt.Errorf("reading desktop %s: %w", id, err)
 	}
@@ -142,21 +144,21 @@ func (s *Store) Desktop(ctx context.Context, id string) (Desktop, error) {
 
 // Desktops returns those of a pool in a state, in the order of their creation; of all pools or states if empty.
 func (s *Store) Desktops(ctx context.Context, pool string, state State) ([]Desktop, error) {
-	rows, err := s.reads.QueryContext(ctx, s.query(`SELECT `+desktopColumns+` FROM desktops
-		WHERE ($1 = '' OR pool = $1) AND ($2 = '' OR state = $2) ORDER BY created, id`), pool, string(state))
+	rows, err := s.db.Query(ctx, `SELECT `+desktopColumns+` FROM desktops
+		WHERE ($1 = '' OR pool = $1) AND ($2 = '' OR state = $2) ORDER BY created, id`, pool, string(state))
 	if err != nil {
 		return nil, fmt.Errorf("reading the desktops: %w", err)
 	}
-	return collect(rows, scanDesktop, "the desktops")
+	return database.Collect(rows, scanDesktop, "the desktops")
 }
 
 // Pools returns the names of the pools that have desktops.
 func (s *Store) Pools(ctx context.Context) ([]string, error) {
-	rows, err := s.reads.QueryContext(ctx, `SELECT DISTINCT pool FROM desktops ORDER BY pool`)
+	rows, err := s.db.Query(ctx, `SELECT DISTINCT pool FROM desktops ORDER BY pool`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the pools: %w", err)
 	}
-	return collect(rows, func(row interface{ Scan(...any) error }) (string, error) {
+	return database.Collect(rows, func(row database.Scanner) (string, error) {
 		var name string
 		err := row.Scan(&name)
 		return name, err
@@ -173,12 +175,12 @@ type Count struct {
 
 // Counts counts the desktops of a pool with a specification.
 func (s *Store) Counts(ctx context.Context, pool, spec string) ([]Count, error) {
-	rows, err := s.reads.QueryContext(ctx, s.query(`SELECT state, draining, spec <> $2 AS outdated, COUNT(*) FROM desktops
-		WHERE pool = $1 GROUP BY state, draining, outdated ORDER BY state, draining, outdated`), pool, spec)
+	rows, err := s.db.Query(ctx, `SELECT state, draining, spec <> $2 AS outdated, COUNT(*) FROM desktops
+		WHERE pool = $1 GROUP BY state, draining, outdated ORDER BY state, draining, outdated`, pool, spec)
 	if err != nil {
 		return nil, fmt.Errorf("counting the desktops: %w", err)
 	}
-	return collect(rows, func(row interface{ Scan(...any) error }) (Count, error) {
+	return database.Collect(rows, func(row database.Scanner) (Count, error) {
 		var c Count
 		err := row.Scan(&c.State, &c.Draining, &c.Outdated, &c.Desktops)
 		return c, err
@@ -202,41 +204,24 @@ func (s *Store) desktop(ctx context.Context, id, doing string, f func(*transacti
 
 // desktop reads one and locks it.
 func (t *transaction) desktop(id string) (Desktop, error) {
-	return scanDesktop(t.row(`SELECT `+desktopColumns+` FROM desktops WHERE id = $1`+t.store.dialect.forUpdate, id))
+	return scanDesktop(t.Row(`SELECT `+desktopColumns+` FROM desktops WHERE id = $1`+t.ForUpdate(), id))
 }
 
 // inSession says whether a desktop has a session.
 func (t *transaction) inSession(desktopID string) (bool, error) {
 	var n int
-	err := t.row(`SELECT COUNT(*) FROM sessions WHERE desktop_id = $1`, desktopID).Scan(&n)
+	err := t.Row(`SELECT COUNT(*) FROM sessions WHERE desktop_id = $1`, desktopID).Scan(&n)
 	return n > 0, err
 }
 
 // free ends what a desktop has of binding and session. A desktop that is drained is deleted in any case.
 func (t *transaction) free(d Desktop, to State, now time.Time) error {
-	if err := t.exec(`DELETE FROM sessions WHERE desktop_id = $1`, d.ID); err != nil {
+	if err := t.Exec(`DELETE FROM sessions WHERE desktop_id = $1`, d.ID); err != nil {
 		return err
 	}
-	if err := t.exec(`DELETE FROM bindings WHERE desktop_id = $1`, d.ID); err != nil {
+	if err := t.Exec(`DELETE FROM bindings WHERE desktop_id = $1`, d.ID); err != nil {
 		return err
 	}
-	return t.exec(`UPDATE desktops SET state = CASE WHEN draining THEN $2 ELSE $3 END, changed = $4 WHERE id = $1`,
-		d.ID, Deleting, to, stamp(now))
-}
-
-// collect reads all rows.
-func collect[T any](rows *sql.Rows, scan func(interface{ Scan(...any) error }) (T, error), what string) ([]T, error) {
-	defer rows.Close()
-	var all []T
-	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", what, err)
-		}
-		all = append(all, one)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", what, err)
-	}
-	return all, nil
+	return t.Exec(`UPDATE desktops SET state = CASE WHEN draining THEN $2 ELSE $3 END, changed = $4 WHERE id = $1`,
+		d.ID, Deleting, to, database.Stamp(now))
 }

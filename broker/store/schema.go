@@ -1,15 +1,8 @@
 package store
 
-import (
-	"context"
-	"fmt"
-)
+import "github.com/deskstorm/deskstorm/internal/database"
 
-// schemaVersion is that of the tables below. A database of another version is refused.
-const schemaVersion = 1
-
-// schema is in the common language of both databases.
-var schema = []string{
+var schema = database.Schema{Table: "broker_schema", Versions: [][]string{{
 	`CREATE TABLE IF NOT EXISTS desktops (
 		id        TEXT PRIMARY KEY,
 		pool      TEXT NOT NULL,
@@ -40,30 +33,4 @@ var schema = []string{
 		desktop_id  TEXT NOT NULL UNIQUE REFERENCES desktops (id),
 		allocator   TEXT NOT NULL,
 		began       BIGINT NOT NULL)`,
-}
-
-// migrate makes the tables, or checks that they are of this version.
-func (s *Store) migrate(ctx context.Context) error {
-	return s.transact(ctx, func(tx *transaction) error {
-		if err := tx.exec(`CREATE TABLE IF NOT EXISTS broker_schema (version BIGINT NOT NULL PRIMARY KEY)`); err != nil {
-			return err
-		}
-		var version int
-		if err := tx.row(`SELECT COALESCE(MAX(version), 0) FROM broker_schema`).Scan(&version); err != nil {
-			return err
-		}
-		switch version {
-		case schemaVersion:
-			return nil
-		case 0:
-		default:
-			return fmt.Errorf("its tables are of version %d, this program knows %d: take the program that made it", version, schemaVersion)
-		}
-		for _, statement := range schema {
-			if err := tx.exec(statement); err != nil {
-				return err
-			}
-		}
-		return tx.exec(`INSERT INTO broker_schema (version) VALUES ($1)`, schemaVersion)
-	})
-}
+}}}

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/deskstorm/deskstorm/internal/database"
 )
 
 const sessionColumns = `s.id, s.user_name, s.seat, s.thin_client, s.site, s.desktop_id, s.allocator, s.began`
 
-func scanSession(row interface{ Scan(...any) error }) (Session, error) {
+func scanSession(row database.Scanner) (Session, error) {
 	var (
 		s     Session
 		began int64
@@ -19,13 +21,13 @@ func scanSession(row interface{ Scan(...any) error }) (Session, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return s, ErrNotFound
 	}
-	s.Began = timeOf(began)
+	s.Began = database.Time(began)
 	return s, err
 }
 
 // Session returns one.
 func (s *Store) Session(ctx context.Context, id string) (Session, error) {
-	one, err := scanSession(s.reads.QueryRowContext(ctx, s.query(`SELECT `+sessionColumns+` FROM sessions s WHERE s.id = $1`), id))
+	one, err := scanSession(s.db.Row(ctx, `SELECT `+sessionColumns+` FROM sessions s WHERE s.id = $1`, id))
 	if err != nil {
 		return one, fmt.Errorf("reading the session: %w", err)
 	}
@@ -34,17 +36,17 @@ func (s *Store) Session(ctx context.Context, id string) (Session, error) {
 
 // Sessions returns all of them, the oldest first.
 func (s *Store) Sessions(ctx context.Context) ([]Session, error) {
-	rows, err := s.reads.QueryContext(ctx, `SELECT `+sessionColumns+` FROM sessions s ORDER BY s.began, s.id`)
+	rows, err := s.db.Query(ctx, `SELECT `+sessionColumns+` FROM sessions s ORDER BY s.began, s.id`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the sessions: %w", err)
 	}
-	return collect(rows, scanSession, "the sessions")
+	return database.Collect(rows, scanSession, "the sessions")
 }
 
 // CountSessions counts them.
 func (s *Store) CountSessions(ctx context.Context) (int, error) {
 	var n int
-	if err := s.reads.QueryRowContext(ctx, `SELECT COUNT(*) FROM sessions`).Scan(&n); err != nil {
+	if err := s.db.Row(ctx, `SELECT COUNT(*) FROM sessions`).Scan(&n); err != nil {
 		return 0, fmt.Errorf("counting the sessions: %w", err)
 	}
 	return n, nil
@@ -56,7 +58,7 @@ func (s *Store) EndSession(ctx context.Context, id string, after func(pool strin
 	var of Desktop
 	err := s.transact(ctx, func(tx *transaction) error {
 		var desktopID string
-		err := tx.row(`SELECT desktop_id FROM sessions WHERE id = $1`, id).Scan(&desktopID)
+		err := tx.Row(`SELECT desktop_id FROM sessions WHERE id = $1`, id).Scan(&desktopID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNotFound
 		}
@@ -68,7 +70,7 @@ func (s *Store) EndSession(ctx context.Context, id string, after func(pool strin
 			return err
 		}
 		// Another login may have taken the desktop over before its row was locked.
-		ended, err := tx.change(`DELETE FROM sessions WHERE id = $1`, id)
+		ended, err := tx.Change(`DELETE FROM sessions WHERE id = $1`, id)
 		if err != nil {
 			return err
 		}
@@ -76,7 +78,7 @@ func (s *Store) EndSession(ctx context.Context, id string, after func(pool strin
 			return ErrNotFound
 		}
 		var kind BindingKind
-		err = tx.row(`SELECT kind FROM bindings WHERE desktop_id = $1`, of.ID).Scan(&kind)
+		err = tx.Row(`SELECT kind FROM bindings WHERE desktop_id = $1`, of.ID).Scan(&kind)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}

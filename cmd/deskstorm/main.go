@@ -46,9 +46,18 @@ func newCommand() *cobra.Command {
 		newLabCommand(),
 		newBrokerCommand(),
 		command.New("exporter"),
+		newRunCommand(),
+		newValidateCommand(),
+		newRecoverCommand(),
+		newCleanupCommand(),
+		newServeCommand(),
+		newReportCommand(),
+		newCompareCommand(),
 		newK6Command(),
 		newDoctorCommand(),
 		newVersionCommand(),
+		newWatchdogCommand(),
+		newRelayCommand(),
 	)
 	return root
 }

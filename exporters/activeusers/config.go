@@ -9,6 +9,7 @@ import (
 	"github.com/deskstorm/deskstorm/exporters/activeusers/baseline"
 	"github.com/deskstorm/deskstorm/exporters/activeusers/roster"
 	"github.com/deskstorm/deskstorm/internal/configfile"
+	"github.com/deskstorm/deskstorm/internal/wallclock"
 )
 
 // Config is the exporter's section. Default fills what has a default.
@@ -114,7 +115,7 @@ func readZone(r *configfile.Reader, to **time.Location) func(ast.Node) {
 		if !ok {
 			return
 		}
-		zone, err := roster.LoadZone(name)
+		zone, err := wallclock.LoadZone(name)
 		if err != nil {
 			r.Wrong(n, "%s", err)
 			return

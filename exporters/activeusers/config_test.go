@@ -9,6 +9,7 @@ import (
 
 	"github.com/deskstorm/deskstorm/exporters/activeusers/roster"
 	"github.com/deskstorm/deskstorm/internal/configfile"
+	"github.com/deskstorm/deskstorm/internal/wallclock"
 )
 
 func TestRead(t *testing.T) {
@@ -30,7 +31,7 @@ active_within: 2m
 `), "/etc/deskstorm/deskstorm.yaml", "the exporter's configuration")
 	c := Read(r, n)
 	require.NoError(t, r.Err())
-	shanghai, err := roster.LoadZone("Asia/Shanghai")
+	shanghai, err := wallclock.LoadZone("Asia/Shanghai")
 	require.NoError(t, err)
 	want := Default()
 	want.Secret = configfile.Secret{File: "/etc/deskstorm/activeusers.secret"}

@@ -23,6 +23,7 @@ import (
 	"github.com/deskstorm/deskstorm/exporters/activeusers/roster"
 	"github.com/deskstorm/deskstorm/exporters/collector"
 	"github.com/deskstorm/deskstorm/internal/activity"
+	"github.com/deskstorm/deskstorm/internal/wallclock"
 )
 
 const secret = "a secret of the test's own"
@@ -38,7 +39,7 @@ type fixture struct {
 
 func berlin(t testing.TB) *time.Location {
 	t.Helper()
-	zone, err := roster.LoadZone("Europe/Berlin")
+	zone, err := wallclock.LoadZone("Europe/Berlin")
 	require.NoError(t, err)
 	return zone
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/deskstorm/deskstorm/exporters/activeusers/table"
 	"github.com/deskstorm/deskstorm/internal/activity"
+	"github.com/deskstorm/deskstorm/internal/linefile"
 )
 
 // inventory is where each client is. It does not change.
@@ -22,12 +23,12 @@ const (
 
 // loadInventory reads a file.
 func loadInventory(path string, p *places) (*inventory, error) {
-	data, err := table.ReadFile(path)
+	data, err := linefile.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the inventory: %w", err)
 	}
 	inv := &inventory{clients: map[string]place{}, prefixes: map[string]place{}}
-	m := &table.Mistakes{File: path}
+	m := &linefile.Mistakes{File: path}
 	table.Read(data, m, []string{"client", "site", "department"}, []string{"seat", "person", "note"}, func(row table.Row) {
 		if err := inv.add(row, p); err != nil {
 			m.Add(row.Line, "%s", err)

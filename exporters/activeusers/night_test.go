@@ -14,6 +14,7 @@ import (
 
 	"github.com/deskstorm/deskstorm/exporters/activeusers/roster"
 	"github.com/deskstorm/deskstorm/internal/activity"
+	"github.com/deskstorm/deskstorm/internal/wallclock"
 )
 
 // seat is a simulated thin client, where one person works.
@@ -41,7 +42,7 @@ func office(t *testing.T, c *Config) []*seat {
 	for i, zone := range []string{
 		"Europe/Berlin", "Europe/Berlin", "Europe/Berlin", "Europe/London", "America/New_York", "Asia/Shanghai",
 	} {
-		loaded, err := roster.LoadZone(zone)
+		loaded, err := wallclock.LoadZone(zone)
 		require.NoError(t, err)
 		c.Sites = append(c.Sites, Site{fmt.Sprintf("N%d", i+1), loaded})
 	}

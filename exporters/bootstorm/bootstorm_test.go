@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/cloud"
-	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/internal/access"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq/rabbitmqtest"
 	"github.com/deskstorm/deskstorm/lab/sim"

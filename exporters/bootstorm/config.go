@@ -5,8 +5,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
-	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/exporters/bootstorm/storage"
+	"github.com/deskstorm/deskstorm/internal/access"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 

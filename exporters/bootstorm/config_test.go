@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/exporters/bootstorm/storage"
+	"github.com/deskstorm/deskstorm/internal/access"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 

@@ -13,10 +13,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/exporters/bootstorm/boots"
 	"github.com/deskstorm/deskstorm/exporters/bootstorm/storage"
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/internal/access"
 	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/lab/sim/physics"
 )

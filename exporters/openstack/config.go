@@ -10,7 +10,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/deskstorm/deskstorm/cloud"
-	"github.com/deskstorm/deskstorm/exporters/access"
+	"github.com/deskstorm/deskstorm/internal/access"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 

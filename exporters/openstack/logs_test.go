@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/deskstorm/deskstorm/cloud/notification"
-	"github.com/deskstorm/deskstorm/exporters/access"
+	"github.com/deskstorm/deskstorm/internal/access"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq/rabbitmqtest"
 	"github.com/deskstorm/deskstorm/lab/sim"

@@ -8,8 +8,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
-	"github.com/deskstorm/deskstorm/exporters/access"
 	"github.com/deskstorm/deskstorm/hypervisor"
+	"github.com/deskstorm/deskstorm/internal/access"
 	"github.com/deskstorm/deskstorm/internal/configfile"
 )
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/exporters/access"
+	"github.com/deskstorm/deskstorm/internal/access"
 	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/probe/dhcp"
 )

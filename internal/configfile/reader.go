@@ -83,7 +83,7 @@ func (r *Reader) parse(data []byte) ast.Node {
 		r.wrongPlace(1, 1, "expected at most %d bytes, found more", maxSize)
 		return nil
 	}
-	tokens := lexer.Tokenize(string(data))
+	tokens := lexer.Tokenize(strings.TrimPrefix(string(data), "\ufeff")) // some editors mark UTF-8 so
 	nesting := 0
 	for _, t := range tokens {
 		switch t.Type {

@@ -1,10 +1,13 @@
-// Package experiment reads experiments: files in the Chaos Toolkit's open format (https://chaostoolkit.org/reference/api/experiment/),
-// YAML or JSON. What is not in the format, or not supported, is refused by name, with file, line and column.
+// Package experiment reads experiments: files in the Chaos Toolkit's open format
+// (https://chaostoolkit.org/reference/api/experiment/), YAML or JSON. What is not in the format, or not supported, is refused
+// by name, with file, line and column.
 package experiment
 
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/deskstorm/deskstorm/runner/native"
 )
 
 // Experiment is an experiment as its file says it, before configuration and secrets are substituted.
@@ -14,19 +17,22 @@ type Experiment struct {
 	Description string
 	Tags        []string
 
-	Configuration map[string]Value            // by name
-	Secrets       map[string]map[string]Value // by group and name
-	Hypothesis    *Hypothesis                 // nil: there is none
+	Configuration map[string]Value // by name; never nil, so that values can be put in place of those of the file
+	Secrets       []SecretGroup    // in the file's order, in which names are looked up
+	Hypothesis    *Hypothesis      // nil: there is none
 	Method        []Activity
 	Rollbacks     []Activity
 	Runtime       Runtime
 
-	// Extensions are the file's extensions by name, each as JSON. The one called "deskstorm" holds the objectives that the verdict
-	// judges by (package verdict).
+	// Extensions are the file's extensions by name, each as JSON. The one called "deskstorm" holds the objectives that the
+	// verdict judges by (package verdict).
 	Extensions map[string]json.RawMessage
-	// Source is the file as JSON, for the journal.
+	// Source is the file as JSON, for the journal. Secrets that it spells out are replaced by Hidden.
 	Source json.RawMessage
 }
+
+// Hidden stands wherever a secret would.
+const Hidden = "********"
 
 // Value is a configuration's or a secret's value: itself, or where it is.
 type Value struct {
@@ -34,7 +40,16 @@ type Value struct {
 	Env     string // type: env
 	Path    string // type: file
 	Type    string // of an environment variable's value: str, int, float, bool, json; empty: str
-	Default any    // of an environment variable that is not set; nil: none
+	Default any    // of an environment variable that is not set, if Optional
+	// Optional says that there is a Default.
+	Optional bool
+	Line     int // in the file, from 1
+}
+
+// SecretGroup are secrets that belong together, by name.
+type SecretGroup struct {
+	Name   string
+	Values map[string]Value
 }
 
 // Hypothesis is what holds while all is well.
@@ -46,9 +61,11 @@ type Hypothesis struct {
 // Runtime says when hypothesis and rollbacks are run.
 type Runtime struct {
 	Hypothesis HypothesisStrategy
-	Frequency  time.Duration // of continuous and during strategies; 0: 1 s
+	Frequency  time.Duration // between two checks of the continuous and during strategies; 0: 1 s
 	FailFast   bool
-	Rollbacks  RollbackStrategy
+	// FailFastRatio is the share of checks, in percent, that must have failed for FailFast to end the method.
+	FailFastRatio float64
+	Rollbacks     RollbackStrategy
 }
 
 // HypothesisStrategy is when the hypothesis is checked.
@@ -60,7 +77,7 @@ const (
 	HypothesisBefore       HypothesisStrategy = "before-method-only"
 	HypothesisAfter        HypothesisStrategy = "after-method-only"
 	HypothesisDuring       HypothesisStrategy = "during-method-only"
-	HypothesisContinuously HypothesisStrategy = "continuously"
+	HypothesisContinuously HypothesisStrategy = "continuously" // before, during and after the method
 	HypothesisSkip         HypothesisStrategy = "skip"
 )
 
@@ -69,19 +86,19 @@ type RollbackStrategy string
 
 // The Chaos Toolkit's rollback strategies.
 const (
-	RollbackDefault  RollbackStrategy = "default" // unless the hypothesis failed before the method, or the run was interrupted
+	RollbackDefault  RollbackStrategy = "default" // unless a hypothesis' probe failed, or the run was interrupted
 	RollbackAlways   RollbackStrategy = "always"
 	RollbackNever    RollbackStrategy = "never"
 	RollbackDeviated RollbackStrategy = "deviated"
 )
 
-// Kind tells probes, which look, from actions, which change something.
-type Kind string
+// Kind is package native's: its functions know their kind, and this package reads files with tables of them.
+type Kind = native.Kind
 
 // The kinds of activities.
 const (
-	Probe  Kind = "probe"
-	Action Kind = "action"
+	Probe  = native.Probe
+	Action = native.Action
 )
 
 // Activity is a probe or an action. Exactly one of its providers is set.
@@ -91,57 +108,81 @@ type Activity struct {
 	Background bool
 	Before     Pause
 	After      Pause
-	Tolerance  *Tolerance // of a hypothesis' probe
+	Tolerance  *Tolerance // of a hypothesis' probe; of the method's, the verdict judges it
 	Line       int        // in the file, from 1
 
 	HTTP    *HTTP
 	Process *Process
 	Native  *Native
+
+	// Source is the activity as JSON's types, for the journal.
+	Source any
+
+	ref int // of a reference: which of the file's, from 1
 }
 
 // Pause is the time before or after an activity.
 type Pause struct {
 	For time.Duration
-	// Var is a configuration's name in ${}, whose value is the pause in seconds; empty: For is it.
+	// Var is a "${name}" whose value is the pause in seconds; empty: For is it.
 	Var string
 }
 
 // HTTP is the provider http.
 type HTTP struct {
 	URL            string
-	Method         string // GET if empty
-	Headers        map[string]string
+	Method         string // in capitals
+	Headers        map[string]any
 	Arguments      any // a mapping is a form or, by its Content-Type, JSON; of a GET, the query
 	ExpectedStatus int // 0: any
 	Timeout        Timeout
 	VerifyTLS      bool
-	Secrets        []string // groups
+	MaxRetries     int
 }
 
 // Process is the provider process.
 type Process struct {
 	Path      string
-	Arguments any // a text, a list, or a mapping of options
-	Timeout   Timeout
-	Secrets   []string
+	Arguments any           // a text, which a shell reads, or a list; a mapping in the file is names and values in turn
+	Timeout   time.Duration // 0: none
 }
 
-// Timeout is a provider's; zero is none.
+// Timeout is how long a request may take to connect, and to go on afterwards. Zero is any time.
 type Timeout struct {
 	Connect, Read time.Duration
-	Var           string // as of a Pause
+	Var           string // as of a Pause; its value is a number or a list of two
 }
 
 // Native is the provider deskstorm: a function of package native's tables.
 type Native struct {
 	Func      string
 	Arguments map[string]any
-	Secrets   []string
 }
+
+// ToleranceType is how a tolerance is held against a value.
+type ToleranceType string
+
+// The types of tolerances.
+const (
+	ToleranceScalar   ToleranceType = ""     // equal; a number is held against the status of an HTTP answer or a process
+	ToleranceList     ToleranceType = "list" // two: from the one to the other; otherwise: one of them
+	ToleranceRegex    ToleranceType = "regex"
+	ToleranceJSONPath ToleranceType = "jsonpath"
+	ToleranceRange    ToleranceType = "range"
+	ToleranceProbe    ToleranceType = "probe"
+)
 
 // Tolerance is what a probe's value must be.
 type Tolerance struct {
-	// Value is the file's tolerance as JSON's types: a scalar, a list, or a mapping with type: regex, jsonpath, range or probe.
-	Value any
-	Probe *Activity // type: probe
+	Type   ToleranceType
+	Value  any    // of a scalar and a list
+	Target string // of regex, jsonpath and range: the key of the value that is judged; empty: the value itself
+
+	Pattern   string // of a regex, with substitutions
+	Path      string // of a jsonpath, with substitutions
+	Count     *int   // of a jsonpath: how many values must be found; nil: at least one
+	Expect    any    // of a jsonpath: the values that must be found, if Expected; it overrides Count
+	Expected  bool
+	Low, High float64   // of a range, both included
+	Probe     *Activity // takes the value as its argument "value"
 }

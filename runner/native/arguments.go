@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/deskstorm/deskstorm/runner/experiment"
 )
 
 // Arguments are a function's arguments after configuration and secrets are substituted: JSON's types, by name. The methods that
@@ -25,14 +23,14 @@ type ArgumentError struct {
 func (e *ArgumentError) Error() string { return e.Name + ": " + e.Message }
 
 // Find returns the function of the name and kind in a table. The error says which there are.
-func Find(table []Function, name string, kind experiment.Kind) (Function, error) {
+func Find(table []Function, name string, kind Kind) (Function, error) {
 	var names []string
 	for _, f := range table {
 		if f.Name == name && f.Kind == kind {
 			return f, nil
 		}
 		if f.Name == name {
-			return Function{}, fmt.Errorf("%s is a native %s, not a %s", name, f.Kind, kind)
+			return Function{}, fmt.Errorf("%s is a native %s; expected a native %s", name, f.Kind, kind)
 		}
 		if f.Kind == kind {
 			names = append(names, f.Name)

@@ -9,16 +9,12 @@
 // enough to check a file, to make its JSON schema, and to document it.
 package native
 
-import (
-	"context"
-
-	"github.com/deskstorm/deskstorm/runner/experiment"
-)
+import "context"
 
 // Function is a native probe or action.
 type Function struct {
 	Name       string // such as "fault.net.loss"
-	Kind       experiment.Kind
+	Kind       Kind
 	Doc        string // one sentence
 	Parameters []Parameter
 

@@ -218,3 +218,24 @@ func TestPlans(t *testing.T) {
 	require.Equal(t, 0, plan("desktops.delete", nil).(map[string]any)["removes"])
 	require.Len(t, c.Sim.Servers(), before)
 }
+
+func TestPorts(t *testing.T) {
+	c, e := startCloud(t)
+	all := native.Arguments{"all_projects": true}
+	v := answerOf(t, e, "desktops.ports", all)
+	require.Equal(t, true, v["ok"], "%v", v)
+	require.Equal(t, v["total"], v["status"].(map[string]any)["ACTIVE"])
+
+	s := c.Sim.Servers()[0]
+	require.NoError(t, c.Sim.Neutron.SetDead(s.ID, true))
+	v = answerOf(t, e, "desktops.ports", all)
+	require.Equal(t, false, v["ok"])
+	require.Equal(t, []any{s.Name}, v["dead"])
+	v = answerOf(t, e, "desktops.ports", native.Arguments{"all_projects": true, "host": s.Host})
+	require.Equal(t, []any{s.Name}, v["dead"])
+	require.NoError(t, c.Sim.Neutron.SetDead(s.ID, false))
+	require.Equal(t, true, answerOf(t, e, "desktops.ports", all)["ok"])
+
+	v = answerOf(t, e, "desktops.ports", native.Arguments{"name": "nobody's"})
+	require.Equal(t, false, v["ok"], "of no ports nobody can say that they are fine")
+}

@@ -113,6 +113,7 @@ func TestWithoutASection(t *testing.T) {
 		"cloud.desktops":  {nil, "section cloud"},
 		"desktops.active": {nil, "section cloud"},
 		"desktops.wait":   {nil, "section cloud"},
+		"desktops.ports":  {nil, "section cloud"},
 		"desktops.create": {native.Arguments{"count": 1}, "section desktops"},
 		"desktops.delete": {nil, "section cloud"},
 	} {

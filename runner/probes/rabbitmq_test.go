@@ -13,6 +13,7 @@ import (
 	"github.com/deskstorm/deskstorm/lab/rabbitmq"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq/rabbitmqtest"
 	"github.com/deskstorm/deskstorm/runner/native"
+	"github.com/deskstorm/deskstorm/runner/record"
 )
 
 func TestCanaries(t *testing.T) {
@@ -46,6 +47,12 @@ rabbitmq:
 	require.Nil(t, v["cut_seconds"])
 	_, err = call(t, e, "amqp.ladder", native.Arguments{"broker": "inside", "silences": []any{"soon"}})
 	require.ErrorContains(t, err, `silences: "soon" is no duration`)
+}
+
+// TestLadderWithoutRungs: it asks nobody.
+func TestLadderWithoutRungs(t *testing.T) {
+	v := answerOf(t, Env{Recorder: record.NewRecorder(record.Run{})}, "amqp.ladder", native.Arguments{"silences": []any{}})
+	require.Equal(t, map[string]any{"rungs": []any{}, "survived_seconds": 0., "cut_seconds": nil}, v)
 }
 
 // TestLadderFindsTheCut: what is between cuts connections that say nothing, as some firewalls do, by a reset.

@@ -46,6 +46,13 @@ func (p *prober) servers() []native.Function {
 		),
 		Run: p.wait,
 	}, {
+		Name: "desktops.ports", Kind: experiment.Probe,
+		Doc: "Asks Neutron for the ports of desktops that Nova calls ACTIVE: ok is that all of them are ACTIVE too; dead are desktops without.",
+		Parameters: with(
+			native.Parameter{Name: "host", Type: native.Text, Doc: "only on this host, which administrators are shown; absent: on all"},
+		),
+		Run: p.ports,
+	}, {
 		Name: "desktops.create", Kind: experiment.Action,
 		Doc: "Makes desktops as the configuration has them, tagged with the run, and does not wait for them.",
 		Parameters: []native.Parameter{

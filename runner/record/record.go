@@ -38,19 +38,22 @@ type Run struct {
 	Faults     []Fault              `json:"faults"`
 	Generators []Generator          `json:"generators"`
 	Clock      Clock                `json:"clock"`
-	Versions   map[string]string    `json:"versions"` // of what is under test: kernel, qemu, libvirt, ovs, openstack, deskstorm ...
-	Windows    []*results.Aggregate `json:"-"`        // of 10 s, per series, merged over all generators; not in the JSON
-	Journal    json.RawMessage      `json:"-"`        // the Chaos Toolkit's journal.json
+	Points     *Points              `json:"points,omitempty"` // nil: there is no InfluxDB
+	Versions   map[string]string    `json:"versions"`         // of what is under test: kernel, qemu, libvirt, ovs, openstack, deskstorm ...
+	Windows    []*results.Aggregate `json:"-"`                // of 10 s, per series, merged over all generators; not in the JSON
+	Journal    json.RawMessage      `json:"-"`                // the Chaos Toolkit's journal.json
 }
 
 // Activity is one that was run.
 type Activity struct {
 	Phase  string    `json:"phase"` // "hypothesis-before", "method", "hypothesis-during", "hypothesis-after", "rollbacks"
+	Kind   string    `json:"kind"`  // "probe", "action"
 	Name   string    `json:"name"`
 	Began  time.Time `json:"began"`
 	Ended  time.Time `json:"ended"`
 	Status string    `json:"status"` // "succeeded", "failed", "aborted"
-	// ToleranceMet is of a hypothesis' probe; nil of others.
+	// ToleranceMet is of an activity with a tolerance; nil of others. The run goes by those of the hypothesis, the verdict also by those of
+	// the method's probes.
 	ToleranceMet *bool           `json:"tolerance_met,omitempty"`
 	Output       json.RawMessage `json:"output,omitempty"`
 	Error        string          `json:"error,omitempty"`
@@ -93,4 +96,14 @@ type Generator struct {
 type Clock struct {
 	// Jump is the greatest difference between the wall clock and the monotonic one since the run began.
 	Jump time.Duration `json:"jump_ns"`
+}
+
+// Points is what became of a run's points for InfluxDB.
+type Points struct {
+	Offered  int64    `json:"offered"`
+	Written  int64    `json:"written"`  // acknowledged
+	Buffered int64    `json:"buffered"` // wait on disk
+	Dropped  int64    `json:"dropped"`
+	Lost     int64    `json:"lost"` // of those that do not wait; -1: InfluxDB could not be asked
+	Trouble  []string `json:"trouble,omitempty"`
 }

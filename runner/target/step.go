@@ -34,8 +34,9 @@ type HTTP struct {
 
 // Server is an action of Nova's on a server of the target's cloud. Each is fine with a server that is in the wanted state already.
 type Server struct {
-	ID     string `json:"id"`
-	Action string `json:"action"` // start, stop, reboot, delete
+	ID     string   `json:"id,omitempty"`
+	IDs    []string `json:"ids,omitempty"` // instead of ID: servers on which it is done side by side
+	Action string   `json:"action"`        // start, stop, reboot, delete
 }
 
 // Start starts a program that lives on: a relay, a second DHCP server. Its process is found again by PidFile, which is below the

@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/deskstorm/deskstorm/exporters/activeusers/table"
+	"github.com/deskstorm/deskstorm/internal/linefile"
+	"github.com/deskstorm/deskstorm/internal/wallclock"
 )
 
 // readCSV reads a shift a line: of one person, or of count people. Columns that name people are taken and forgotten.
-func readCSV(data []byte, f File, m *table.Mistakes, check func(site, department string) error) *Roster {
+func readCSV(data []byte, f File, m *linefile.Mistakes, check func(site, department string) error) *Roster {
 	required := []string{"start", "end"}
 	optional := []string{"count", "zone", "person", "seat", "client", "note"}
 	for _, c := range []struct{ column, given string }{{"site", f.Site}, {"department", f.Department}} {
@@ -87,7 +89,7 @@ func csvTime(s string, zone *time.Location) (time.Time, error) {
 	}
 	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02T15:04:05"} {
 		if w, err := time.Parse(layout, s); err == nil {
-			return moment(w, zone), nil
+			return wallclock.Moment(w, zone), nil
 		}
 	}
 	return time.Time{}, fmt.Errorf("expected a time such as 2026-10-24 22:00 or 2026-10-24T22:00:00+02:00, found %q", s)
@@ -104,10 +106,18 @@ func csvClock(s string) (time.Duration, bool) {
 
 // clockAfter is when the clock next shows the time of day: on the same day, or on the next one for a shift overnight.
 func clockAfter(start time.Time, clock time.Duration, zone *time.Location) time.Time {
-	w := onWall(start, zone)
+	w := wallclock.On(start, zone)
 	end := time.Date(w.Year(), w.Month(), w.Day(), 0, 0, 0, 0, time.UTC).Add(clock)
 	if !end.After(w) {
 		end = end.AddDate(0, 0, 1)
 	}
-	return moment(end, zone)
+	return wallclock.Moment(end, zone)
+}
+
+// zone finds what a file calls a zone.
+func (f *File) zone(name string) (*time.Location, error) {
+	if zone, ok := f.Zones[name]; ok {
+		return zone, nil
+	}
+	return wallclock.LoadZone(name)
 }

@@ -1,9 +1,8 @@
 // Package roster reads shift rosters, CSV and iCalendar, and says how many people should be at work where and when.
 //
-// Shifts are written in the wall clock of their place. A shift ends when the clock on the wall says so: a night shift from 22:00
-// to 06:00 lasts 7 or 9 hours when the clocks change. A wall time that the change leaves out is taken with the offset before it
-// (02:30 is then 03:30 of the new time), and one that it repeats is the first of the two, as RFC 5545 (3.3.5) has it; a time with
-// an offset of its own (2026-10-25T02:30:00+01:00) names the second.
+// Shifts are written in the wall clock of their place (package wallclock). A shift ends when the clock on the wall says so: a night
+// shift from 22:00 to 06:00 lasts 7 or 9 hours when the clocks change. In the doubled hour a time with an offset of its own
+// (2026-10-25T02:30:00+01:00) names the second.
 package roster
 
 import (
@@ -13,9 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // a host without a zone database must not shift the shifts
 
-	"github.com/deskstorm/deskstorm/exporters/activeusers/table"
+	"github.com/deskstorm/deskstorm/internal/linefile"
 )
 
 // Limits of a roster.
@@ -48,9 +46,9 @@ type Roster struct {
 	repeats []repeat // by rules
 }
 
-// Load reads the file. Check says what is wrong with a site and department. An error joins *table.Errors.
+// Load reads the file. Check says what is wrong with a site and department. An error joins *linefile.Errors.
 func Load(f File, check func(site, department string) error) (*Roster, error) {
-	data, err := table.ReadFile(f.Path)
+	data, err := linefile.ReadFile(f.Path)
 	if err != nil {
 		return nil, fmt.Errorf("reading a roster: %w", err)
 	}
@@ -58,14 +56,14 @@ func Load(f File, check func(site, department string) error) (*Roster, error) {
 		f.Zone = time.UTC
 	}
 	var r *Roster
-	m := &table.Mistakes{File: f.Path}
+	m := &linefile.Mistakes{File: f.Path}
 	switch ext := strings.ToLower(filepath.Ext(f.Path)); ext {
 	case ".csv":
 		r = readCSV(data, f, m, check)
 	case ".ics":
 		r = readICal(data, f, m, check)
 	default:
-		return nil, &table.Error{File: f.Path, Message: fmt.Sprintf("a roster's name ends in .csv or .ics, not in %q", ext)}
+		return nil, &linefile.Error{File: f.Path, Message: fmt.Sprintf("a roster's name ends in .csv or .ics, not in %q", ext)}
 	}
 	if err := m.Err(); err != nil {
 		return nil, err

@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/deskstorm/deskstorm/internal/wallclock"
 )
 
 func anywhere(string, string) error { return nil }
 
 func zone(t testing.TB, name string) *time.Location {
 	t.Helper()
-	z, err := LoadZone(name)
+	z, err := wallclock.LoadZone(name)
 	require.NoError(t, err)
 	return z
 }
@@ -40,26 +42,6 @@ func all(t testing.TB, f File) []string {
 			s.End.Sub(s.Start), s.Count))
 	}
 	return out
-}
-
-// The wall clock in places that change it: Berlin's goes back on 25 October 2026 at 01:00 UTC and forward on 29 March.
-func TestMoment(t *testing.T) {
-	for _, c := range []struct{ zone, wall, want string }{
-		{"Europe/Berlin", "2026-10-25 01:59", "2026-10-24T23:59:00Z"},
-		{"Europe/Berlin", "2026-10-25 02:30", "2026-10-25T00:30:00Z"}, // twice: the first
-		{"Europe/Berlin", "2026-10-25 03:00", "2026-10-25T02:00:00Z"},
-		{"Europe/Berlin", "2026-03-29 01:59", "2026-03-29T00:59:00Z"},
-		{"Europe/Berlin", "2026-03-29 02:30", "2026-03-29T01:30:00Z"}, // never: as with the offset before
-		{"Europe/Berlin", "2026-03-29 03:00", "2026-03-29T01:00:00Z"},
-		{"America/New_York", "2026-11-01 01:30", "2026-11-01T05:30:00Z"},
-		{"Australia/Lord_Howe", "2026-04-05 01:45", "2026-04-04T14:45:00Z"}, // half an hour back
-		{"Pacific/Kiritimati", "2026-01-01 00:00", "2025-12-31T10:00:00Z"},
-		{"Asia/Shanghai", "2026-07-01 09:00", "2026-07-01T01:00:00Z"},
-	} {
-		w, err := time.Parse("2006-01-02 15:04", c.wall)
-		require.NoError(t, err)
-		require.Equal(t, c.want, moment(w, zone(t, c.zone)).UTC().Format(time.RFC3339), c.zone+" "+c.wall)
-	}
 }
 
 func TestCSV(t *testing.T) {
@@ -240,7 +222,7 @@ func TestMistakesOfICalendar(t *testing.T) {
 		{calendarOf("DTSTART:20260601T160000Z\nDTEND:20260601T080000Z"), ":4: the shift ends before it starts"},
 		{calendarOf("DTSTART:20260601T160000Z\nDURATION:-PT1H"), ":4: DURATION: expected a duration"},
 		{calendarOf("DTSTART:20260601T160000Z\nDURATION:P900W"), ":4: the shift is longer than"},
-		{calendarOf("DTSTART;TZID=Tokyo Standard Time:20260601T160000\nDURATION:PT8H"), "give the zone in the roster's zones"},
+		{calendarOf("DTSTART;TZID=Tokyo Standard Time:20260601T160000\nDURATION:PT8H"), "give the zone in the configuration's zones"},
 		{calendarOf(times + "RRULE:FREQ=SECONDLY"), ":4: RRULE: a shift repeats by days"},
 		{calendarOf(times + "RRULE:FREQ=DAILY;BYSECOND=1,2,3"), ":4: RRULE: a shift repeats by days"},
 		{calendarOf(times + "RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=31"), ":4: RRULE: the rule has no occurrence"},

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+
+	"github.com/deskstorm/deskstorm/runner"
+	"github.com/deskstorm/deskstorm/runner/engine"
+	"github.com/deskstorm/deskstorm/runner/report"
+)
+
+func newRunCommand() *cobra.Command {
+	var (
+		flags     runnerFlags
+		variables []string
+		dry       string
+		journal   string
+		out       string
+		asJSON    bool
+	)
+	cmd := &cobra.Command{
+		Use:   "run EXPERIMENT",
+		Short: "Run an experiment, and say whether the cloud passed it",
+		Long: "Run an experiment: a file in the Chaos Toolkit's format, or a shipped one by its name (" + shippedNames() + ").\n" +
+			"Its faults are undone whatever becomes of it. Its journal and reports are in a folder below the state folder.\n" +
+			"Exits with 0 if it passed, 1 if it deviated, 2 if it could not be run, 3 if there is no verdict.",
+		Example: "  deskstorm run smoke\n" +
+			"  deskstorm run --var users=200 --var window=5m morning-shift\n" +
+			"  deskstorm run --plan my-experiment.yaml",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := runner.Request{Experiment: args[0], Dry: engine.Dry(dry)}
+			var err error
+			if q.Variables, err = parseVariables(variables); err != nil {
+				return complain(cmd, err)
+			}
+			r, log, err := flags.open(cmd)
+			if err != nil {
+				return complain(cmd, err)
+			}
+			defer func() {
+				if err := r.Close(); err != nil {
+					log.Error("the history could not be closed", "error", err)
+				}
+			}()
+			// The second signal ends the program at once; the watchdog undoes what is injected then.
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			context.AfterFunc(ctx, stop)
+			defer stop()
+			run, err := r.Prepare(q)
+			if err != nil {
+				return complain(cmd, err)
+			}
+			done := make(chan struct{})
+			shown := make(chan struct{})
+			go func() { defer close(shown); showProgress(cmd.ErrOrStderr(), run, done) }()
+			result, err := run.Do(ctx)
+			close(done)
+			<-shown
+			if err != nil {
+				printError(cmd.ErrOrStderr(), err)
+				if result.Dir == "" {
+					return exitError(exitConfiguration)
+				}
+			}
+			if err := copyTo(result, journal, out); err != nil {
+				return complain(cmd, err)
+			}
+			if err := show(cmd, result, asJSON); err != nil {
+				return err
+			}
+			if code := result.Verdict.ExitCode(); code != 0 {
+				return exitError(code)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringArrayVar(&variables, "var", nil, "NAME=VALUE in place of what the experiment's configuration says; the value is YAML; can be repeated")
+	cmd.Flags().StringVar(&dry, "dry-run", "", "do all but: probes, actions, activities (both) or pauses (pause); or plan: show what faults would touch")
+	cmd.Flags().StringVar(&journal, "journal-path", "", "write the Chaos Toolkit's journal.json here too")
+	cmd.Flags().StringVar(&out, "report-dir", "", "write the reports here too")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print run and verdict as JSON")
+	flags.register(cmd.Flags(), "warn")
+	return cmd
+}
+
+// parseVariables reads NAME=VALUE.
+func parseVariables(texts []string) (map[string]any, error) {
+	variables := map[string]any{}
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--var %s: expected NAME=VALUE", name)
+		}
+		var v any
+		if err := yaml.Unmarshal([]byte(value), &v); err != nil {
+			return nil, fmt.Errorf("--var %s: the value is not YAML; quote it", name)
+		}
+		if v == nil {
+			v = ""
+		}
+		variables[name] = v
+	}
+	return variables, nil
+}
+
+// show prints what the run came to.
+func show(cmd *cobra.Command, result runner.Result, asJSON bool) error {
+	out := cmd.OutOrStdout()
+	if asJSON {
+		return result.JSON(out)
+	}
+	shown := report.Report{Run: result.Run, Verdict: result.Verdict}
+	if err := shown.Text(out, out == os.Stdout && colourWanted()); err != nil {
+		return fmt.Errorf("printing the result: %w", err)
+	}
+	_, err := fmt.Fprintln(out, "reports:", result.Dir)
+	return err
+}
+
+// copyTo copies the run's journal and reports to where the command line wants them.
+func copyTo(result runner.Result, journal, dir string) error {
+	files := map[string]string{}
+	if journal != "" {
+		files[runner.JournalFile] = journal
+	}
+	var errs []error
+	if dir != "" {
+		errs = append(errs, os.MkdirAll(dir, 0o777), os.CopyFS(dir, os.DirFS(result.Dir)))
+	}
+	for name, to := range files {
+		text, err := os.ReadFile(filepath.Join(result.Dir, name))
+		if err == nil {
+			err = os.WriteFile(to, text, 0o666)
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("copying the reports: %w", err)
+	}
+	return nil
+}

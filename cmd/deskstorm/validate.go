@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/deskstorm/deskstorm/runner"
+	"github.com/deskstorm/deskstorm/runner/config"
+	"github.com/deskstorm/deskstorm/runner/experiment"
+	"github.com/deskstorm/deskstorm/scenarios"
+)
+
+func shippedNames() string { return strings.Join(scenarios.ExperimentNames(), ", ") }
+
+func newValidateCommand() *cobra.Command {
+	var schema bool
+	var file string
+	cmd := &cobra.Command{
+		Use:   "validate [EXPERIMENT]...",
+		Short: "Say what is wrong with experiments and with the configuration",
+		Long: "Read experiments, files or shipped ones by their names, and say all that is wrong with them, with line and column each.\n" +
+			"Nothing is run, and nobody is asked. With --config.file the runner's configuration is read too; with --schema the JSON\n" +
+			"schema of experiments is printed, for editors.\n" +
+			"Exits with 2 if something is wrong.",
+		Example: "  deskstorm validate my-experiment.yaml\n" +
+			"  deskstorm validate --config.file /etc/deskstorm/deskstorm.yaml\n" +
+			"  deskstorm validate --schema > experiment.schema.json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			out := cmd.OutOrStdout()
+			if schema {
+				_, err := out.Write(experiment.Schema(runner.Functions()))
+				return err
+			}
+			if len(args) == 0 && file == "" {
+				return complain(cmd, fmt.Errorf("name an experiment, or --config.file; shipped experiments are %s", shippedNames()))
+			}
+			wrong := false
+			check := func(what string, err error) {
+				if err != nil {
+					wrong = true
+					printError(cmd.ErrOrStderr(), err)
+					return
+				}
+				fmt.Fprintln(out, what, "has no mistakes")
+			}
+			if file != "" {
+				_, err := config.Load(file)
+				check(file, err)
+			}
+			for _, path := range args {
+				_, err := runner.Load(path)
+				check(path, err)
+			}
+			if wrong {
+				return exitError(exitConfiguration)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON schema of experiments")
+	cmd.Flags().StringVar(&file, "config.file", "", "read this configuration of the runner too")
+	return cmd
+}

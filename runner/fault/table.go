@@ -1,0 +1,182 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/deskstorm/deskstorm/runner/experiment"
+	"github.com/deskstorm/deskstorm/runner/native"
+)
+
+// prefix is what the names of the functions begin with.
+const prefix = "fault."
+
+// Table has the actions of a run: one for each fault, and fault.undo. What one of them injected, the others know.
+func Table(env Env) []native.Function {
+	in := &injected{}
+	var table []native.Function
+	for _, k := range kinds() {
+		f := native.Function{
+			Name: prefix + k.name, Kind: experiment.Action, Doc: k.doc, Parameters: append(common(), k.parameters...),
+		}
+		checked := func(ctx context.Context, a native.Arguments) (Plan, error) {
+			if err := f.Check(a); err != nil {
+				return Plan{}, err
+			}
+			return k.plan(ctx, env, env.newID(), a)
+		}
+		f.Plan = func(ctx context.Context, a native.Arguments) (any, error) {
+			p, err := checked(ctx, a)
+			if err != nil {
+				return nil, err
+			}
+			if err := env.guard().Check(p, in.others()...); err != nil {
+				return nil, err
+			}
+			return map[string]any{"fault": p.Fault, "touches": p.Touches, "for": p.For.String(), "notes": p.Notes,
+				"apply": p.Apply, "undo": p.Undo}, nil
+		}
+		f.Run = func(ctx context.Context, a native.Arguments) (any, error) {
+			p, err := checked(ctx, a)
+			if err != nil {
+				return nil, err
+			}
+			if env.Injector == nil {
+				return nil, fmt.Errorf("injecting %s: nothing is there that could undo it", p.Fault)
+			}
+			if err := in.add(env.guard(), p); err != nil {
+				return nil, err
+			}
+			if err := env.Injector.Inject(ctx, p); err != nil {
+				in.remove(p.ID)
+				return nil, fmt.Errorf("injecting %s at %s: %w", p.Fault, strings.Join(p.Touches.Targets, ", "), err)
+			}
+			return map[string]any{"id": p.ID, "touches": p.Touches, "notes": p.Notes}, nil
+		}
+		table = append(table, f)
+	}
+	return append(table, undo(env, in))
+}
+
+// undo is the action that ends a fault before its time.
+func undo(env Env, in *injected) native.Function {
+	var names []string
+	for _, k := range kinds() {
+		names = append(names, k.name)
+	}
+	f := native.Function{
+		Name: prefix + "undo", Kind: experiment.Action, Doc: "ends faults that this run has injected, before their time",
+		Parameters: []native.Parameter{
+			{Name: "fault", Type: native.Text, OneOf: names, Doc: "which: all of a kind, such as net.loss"},
+			{Name: "id", Type: native.Text, Doc: "which: the one with the id that its action returned"},
+		},
+	}
+	choose := func(a native.Arguments) ([]Plan, error) {
+		if err := f.Check(a); err != nil {
+			return nil, err
+		}
+		if a.Has("fault") == a.Has("id") {
+			return nil, errors.New("say which faults to undo: by fault, or by id")
+		}
+		if found := in.find(a.Text("fault", ""), a.Text("id", "")); len(found) > 0 {
+			return found, nil
+		}
+		return nil, fmt.Errorf("this run has not injected %s", a.Text("fault", "")+a.Text("id", ""))
+	}
+	f.Plan = func(_ context.Context, a native.Arguments) (any, error) {
+		// What a dry run has not injected can be undone neither.
+		if err := f.Check(a); err != nil {
+			return nil, err
+		}
+		return map[string]any{"undoes": a.Text("fault", "") + a.Text("id", "")}, nil
+	}
+	f.Run = func(ctx context.Context, a native.Arguments) (any, error) {
+		plans, err := choose(a)
+		if err != nil {
+			return nil, err
+		}
+		ids := []string{}
+		var errs []error
+		for _, p := range slices.Backward(plans) {
+			if err := env.Injector.Undo(ctx, p.ID); err != nil {
+				errs = append(errs, fmt.Errorf("undoing %s, %s: %w", p.Fault, p.ID, err))
+				continue
+			}
+			in.end(p.ID)
+			ids = append(ids, p.ID)
+		}
+		return map[string]any{"undone": ids}, errors.Join(errs...)
+	}
+	return f
+}
+
+// injected is what a run's actions have injected, oldest first.
+type injected struct {
+	mutex sync.Mutex
+	all   []injection
+}
+
+type injection struct {
+	Plan
+	until time.Time // when the undo comes at the latest; that of one that was undone is past
+}
+
+// add checks a plan beside the others that are active, and adds it, at once: of two that fit one by one, one is refused.
+func (in *injected) add(g Guard, p Plan) error {
+	in.mutex.Lock()
+	defer in.mutex.Unlock()
+	if err := g.Check(p, in.active()...); err != nil {
+		return err
+	}
+	in.all = append(in.all, injection{p, time.Now().Add(p.For)})
+	return nil
+}
+
+func (in *injected) remove(id string) {
+	in.mutex.Lock()
+	defer in.mutex.Unlock()
+	in.all = slices.DeleteFunc(in.all, func(a injection) bool { return a.ID == id })
+}
+
+func (in *injected) end(id string) {
+	in.mutex.Lock()
+	defer in.mutex.Unlock()
+	for i := range in.all {
+		if in.all[i].ID == id {
+			in.all[i].until = time.Time{}
+		}
+	}
+}
+
+func (in *injected) find(fault, id string) (found []Plan) {
+	in.mutex.Lock()
+	defer in.mutex.Unlock()
+	for _, a := range in.all {
+		if a.Fault == fault || a.ID == id {
+			found = append(found, a.Plan)
+		}
+	}
+	return found
+}
+
+func (in *injected) others() []Plan {
+	in.mutex.Lock()
+	defer in.mutex.Unlock()
+	return in.active()
+}
+
+// active is called with the lock held.
+func (in *injected) active() (plans []Plan) {
+	now := time.Now()
+	for _, a := range in.all {
+		if now.Before(a.until) {
+			plans = append(plans, a.Plan)
+		}
+	}
+	return plans
+}

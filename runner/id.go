@@ -1,0 +1,15 @@
+package runner
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+)
+
+// newID returns a run's id, such as 20261126T021500-7f3a9c: it sorts by time, and fits into names of files, tags and network devices'
+// tables.
+func newID(now time.Time) string {
+	var b [3]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return now.UTC().Format("20060102T150405") + "-" + hex.EncodeToString(b[:])
+}
