@@ -169,9 +169,11 @@ func (x *reader) seconds(n ast.Node) time.Duration {
 func Seconds(value any) (time.Duration, bool) {
 	var s float64
 	switch v := value.(type) {
+	case int:
+		s = float64(v)
 	case int64:
 		s = float64(v)
-	case uint64:
+	case uint64: // as YAML has whole numbers
 		s = float64(v)
 	case float64:
 		s = v

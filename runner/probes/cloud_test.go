@@ -92,8 +92,11 @@ func TestLogin(t *testing.T) {
 	require.Equal(t, "wrong-password", v["kind"])
 	require.Equal(t, "auth", v["step"])
 	require.NotContains(t, v["error"], "hunter2")
+	require.Contains(t, v["timings_ms"], "in_vain")
+	_, err := call(t, e, "login", native.Arguments{"login": "wrong", "field": "timings_ms.total"})
+	require.ErrorContains(t, err, "wrong-password", "a login that fails at once is no fast one")
 
-	_, err := call(t, e, "login", native.Arguments{"login": "new", "field": "timings_ms.teleport"})
+	_, err = call(t, e, "login", native.Arguments{"login": "new", "field": "timings_ms.teleport"})
 	require.ErrorContains(t, err, `field: there is no "teleport" on the way of timings_ms.teleport`)
 	require.NoError(t, c.Directory.Close())
 	v = answerOf(t, e, "login", native.Arguments{"login": "new"})

@@ -71,7 +71,8 @@ func (p *prober) runLogin(ctx context.Context, a native.Arguments) (any, error) 
 		return nil, config.error
 	}
 	if err != nil {
-		v.Timings["total"] = milliseconds(time.Since(begin)) // as long as the person waited in vain
+		delete(v.Timings, "total") // a login that failed at once is no fast one
+		v.Timings["in_vain"] = milliseconds(time.Since(begin))
 		v.Kind, v.Step, v.Error = console.Kind(err), console.Step(err), err.Error()
 		return v, nil
 	}
