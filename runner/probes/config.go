@@ -169,7 +169,9 @@ func plainURL(s string) bool {
 func ReadBroker(r *configfile.Reader, n ast.Node) *Broker {
 	b := &Broker{Timeout: 10 * time.Second}
 	r.Mapping(n, configfile.Keys{
-		"url":            r.Checked(&b.URL, "an address such as https://broker.example:8443", func(s string) bool { return client.CheckURL(s) == nil }),
+		"url": r.Checked(&b.URL, "an address such as https://broker.example:8443", func(s string) bool {
+			return client.CheckURL(s) == nil
+		}),
 		"ca":             r.Path(&b.CA),
 		"operator_token": r.Secret(&b.OperatorToken),
 		"timeout":        r.Duration(&b.Timeout, shortest, longest),
