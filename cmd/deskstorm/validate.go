@@ -8,7 +8,6 @@ import (
 
 	"github.com/deskstorm/deskstorm/runner"
 	"github.com/deskstorm/deskstorm/runner/config"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/scenarios"
 )
 
@@ -30,7 +29,7 @@ func newValidateCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out := cmd.OutOrStdout()
 			if schema {
-				_, err := out.Write(experiment.Schema(runner.Functions()))
+				_, err := out.Write(runner.Schema())
 				return err
 			}
 			if len(args) == 0 && file == "" {
