@@ -164,6 +164,7 @@ func (r *Run) conclude(problem error) (Result, error) {
 			run.Error = errors.Join(textError(run.Error), problem).Error()
 		}
 	})
+	r.finishPoints(ctx)
 	run := r.Run()
 	objectives := r.Experiment.Objectives.Or(r.runner.Config.Verdict)
 	nights, nightsErr := r.runner.nights(ctx, run, objectives)
@@ -173,7 +174,6 @@ func (r *Run) conclude(problem error) (Result, error) {
 	if err != nil {
 		return result, fmt.Errorf("writing the verdict of run %s: %w", r.ID, err)
 	}
-	r.finishPoints(ctx)
 	saved := r.runner.History.SaveOrSpool(ctx, r.runner.spool(), run, string(judged.Outcome), text)
 	if saved != nil {
 		r.runner.counts.historyErrors.Add(1)
