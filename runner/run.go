@@ -67,16 +67,15 @@ func (r *Runner) Prepare(q Request) (*Run, error) {
 // of ctx interrupts the experiment; what comes after it is bounded by itself. The error says what went wrong with the run's
 // results; why the experiment itself could not be run is in the result.
 func (r *Run) Do(ctx context.Context) (Result, error) {
-	name := r.Run().Experiment
-	claim, err := r.runner.claim(ctx, name, r.ID)
+	name := r.Outline().Experiment
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	claim, err := r.runner.claim(ctx, name, r.ID, lost)
 	if err != nil {
 		return Result{}, err
 	}
 	defer claim.release()
-	ctx, lost := context.WithCancelCause(ctx)
-	defer lost(nil)
-	go claim.keep(ctx, lost)
-	if err := r.runner.History.Begin(ctx, r.Run()); err != nil {
+	if err := r.runner.History.Begin(ctx, r.Outline()); err != nil {
 		return Result{}, fmt.Errorf("beginning a run of %s: %w", name, err)
 	}
 	problem := r.carryOut(ctx)
