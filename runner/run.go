@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -82,12 +83,19 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 	return r.conclude(problem)
 }
 
-// carryOut runs the experiment. The error is why it could not be run; nothing was touched then.
-func (r *Run) carryOut(ctx context.Context) error {
-	clock := watchClock(time.Now)
+// carryOut runs the experiment. The error is why it could not be run, or what is left of it.
+func (r *Run) carryOut(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error("panic", "while", "running the experiment", "stack", string(debug.Stack()))
+			err = errors.Join(fmt.Errorf("running the experiment: a bug of deskstorm: %v", p), err)
+		}
+	}()
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
+	clock := watchClock(time.Now)
 	go clock.run(watching)
+	defer func() { r.Change(func(run *record.Run) { run.Clock.Jump = clock.jump() }) }()
 	if err := r.beginPoints(watching); err != nil {
 		return err
 	}
@@ -99,6 +107,12 @@ func (r *Run) carryOut(ctx context.Context) error {
 		r.Change(func(run *record.Run) { run.Versions = found })
 	}()
 
+	book, err := ledger.Open(r.runner.Dir(r.ID))
+	if err != nil {
+		return err
+	}
+	// After the faults' end: they may have cut the way to the cloud.
+	defer func() { err = errors.Join(err, book.Close(), r.removeMade(context.WithoutCancel(ctx))) }()
 	faults, err := undo.Open(r.runner.runs(), r.ID, r.runner.targets, undo.Options{
 		Watchdog: r.runner.watchdog(r.ID), MaxFor: r.runner.Config.Limits.Longest, Log: r.log,
 	})
@@ -106,20 +120,20 @@ func (r *Run) carryOut(ctx context.Context) error {
 		return err
 	}
 	r.faults.Store(faults)
-	book, err := ledger.Open(r.runner.Dir(r.ID))
-	if err != nil {
-		return errors.Join(err, faults.Close())
-	}
+	defer func() { err = errors.Join(err, r.endFaults(faults)) }()
 	_, err = engine.Run(ctx, r.Experiment.Experiment, engine.Options{
 		Table: r.table(faults, book), Recorder: r.Recorder, Dry: r.request.Dry, Log: r.log, Undo: faults.UndoAll,
 	})
-	r.runner.counts.add(faults.Records())
-	left := errors.Join(faults.Close(), book.Close(), r.removeMade(context.WithoutCancel(ctx)))
-	r.Change(func(run *record.Run) {
-		run.Faults = faults.Records()
-		run.Clock.Jump = clock.jump()
-	})
-	return errors.Join(err, left)
+	return err
+}
+
+// endFaults ends faults that are left, and writes down what became of all.
+func (r *Run) endFaults(faults *undo.Run) error {
+	err := faults.Close()
+	ended := faults.Records()
+	r.runner.counts.add(ended)
+	r.Change(func(run *record.Run) { run.Faults = ended })
+	return err
 }
 
 // table are the native activities of this run.
@@ -159,7 +173,10 @@ func (r *Run) conclude(problem error) (Result, error) {
 	r.Change(func(run *record.Run) {
 		run.Ended = time.Now()
 		if problem != nil {
-			run.Status = cmp.Or(run.Status, record.Aborted)
+			// One that left something behind has not passed, whatever it found.
+			if run.Status == "" || run.Status == record.Completed {
+				run.Status = record.Aborted
+			}
 			run.Error = errors.Join(textError(run.Error), problem).Error()
 		}
 	})

@@ -10,6 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/runner/config"
+	"github.com/deskstorm/deskstorm/runner/ledger"
+	"github.com/deskstorm/deskstorm/runner/record"
+	"github.com/deskstorm/deskstorm/runner/undo"
+	"github.com/deskstorm/deskstorm/runner/verdict"
 )
 
 // open opens a runner with a configuration, and a state folder of its own.
@@ -48,4 +52,36 @@ func TestPointsAreInTheRecord(t *testing.T) {
 	kept, err := r.History.Run(t.Context(), run.ID)
 	require.NoError(t, err)
 	require.NotNil(t, kept.Points)
+}
+
+func TestAPanicIsTheEndOfItsRunOnly(t *testing.T) {
+	t.Parallel()
+	r := open(t, "")
+	run := prepare(t, r, nothing)
+	run.Experiment.Experiment = nil // a bug
+	result, err := run.Do(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, verdict.Failed, result.Verdict.Outcome)
+	require.Contains(t, result.Run.Error, "a bug of deskstorm")
+	kept, err := r.History.Run(t.Context(), run.ID)
+	require.NoError(t, err)
+	require.Equal(t, record.Aborted, kept.Status)
+	require.False(t, undo.Living(r.runs(), run.ID))
+	result, err = prepare(t, r, nothing).Do(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, record.Completed, result.Run.Status)
+}
+
+func TestARunThatLeavesSomethingBehindHasNotPassed(t *testing.T) {
+	t.Parallel()
+	r := open(t, "")
+	run := prepare(t, r, nothing)
+	book, err := ledger.Open(r.Dir(run.ID)) // what it makes stays: there is no cloud
+	require.NoError(t, err)
+	require.NoError(t, book.Will(ledger.Resource{Target: "cloud", Kind: "server", Name: "left"}))
+	require.NoError(t, book.Close())
+	result, err := run.Do(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, verdict.Failed, result.Verdict.Outcome)
+	require.Contains(t, result.Verdict.Reason, "removing what the run has made")
 }
