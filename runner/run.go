@@ -151,11 +151,11 @@ func (r *Run) table(faults *undo.Run, book *ledger.Ledger) []native.Function {
 
 // cloud logs in to a target's cloud.
 func (r *Runner) cloud(ctx context.Context, target string) (fault.Cloud, error) {
-	lazy, ok := r.clouds[target]
-	if !ok {
-		return nil, fmt.Errorf("target %s is no cloud", target)
+	c, err := r.targets.Cloud(ctx, target)
+	if err != nil {
+		return nil, err // and no cloud that is nil
 	}
-	return lazy.Cloud(ctx)
+	return c, nil
 }
 
 // relay is the command of a relay at a target: on this machine this program is one.
