@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -281,4 +282,35 @@ func TestReadLimits(t *testing.T) {
 	require.ErrorContains(t, err, "deskstorm.yaml:1:10: longest: expected")
 	require.ErrorContains(t, err, "deskstorm.yaml:2:1: ")
 	require.ErrorContains(t, err, "deskstorm.yaml:3:8: hosts: expected")
+}
+
+// TestNobodyCouldStartIt: what is killed by its pid file must be started by somebody.
+func TestNobodyCouldStartIt(t *testing.T) {
+	env, n := willingEnv()
+	at := env.Targets["one"]
+	at.Faults = []string{"*"}
+	at.Services = map[string]target.Service{"gone": {Stop: []string{"nobodys-program"}, Start: []string{"nobodys-program"}}}
+	env.Targets["one"] = at
+	env.Look = lacking{"systemctl", "nobodys-program"}
+	for service, says := range map[string]string{
+		"broker": "systemctl is missing", "--help": "expected the name of a service", "gone": "nobodys-program is missing",
+	} {
+		_, err := call(t, fault.Table(env), "fault.broker.kill",
+			native.Arguments{"target": "one", "for": "1m", "service": service, "pid_file": "/run/broker.pid", "program": "broker"})
+		require.ErrorContains(t, err, says)
+	}
+	_, err := call(t, fault.Table(env), "fault.host.stop_service", native.Arguments{"target": "one", "for": "1m", "service": "gone"})
+	require.ErrorContains(t, err, "nobodys-program is missing")
+	require.Empty(t, n.plans)
+}
+
+// lacking is a machine without these programs, on which the process of every pid file is a broker.
+type lacking []string
+
+func (l lacking) Do(_ context.Context, s target.Step) (string, error) {
+	last := s.Command.Argv[len(s.Command.Argv)-1]
+	if slices.Contains(l, last) {
+		return "missing\n", nil
+	}
+	return "broker\n", nil
 }
