@@ -88,6 +88,9 @@ func (n *nobody) Inject(_ context.Context, p fault.Plan) error {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
 	n.plans = append(n.plans, p)
+	if n.err != nil {
+		n.ended = append(n.ended, p.ID)
+	}
 	return n.err
 }
 
@@ -95,6 +98,8 @@ func (n *nobody) Undo(_ context.Context, id string) error {
 	n.ended = append(n.ended, id)
 	return n.err
 }
+
+func (n *nobody) Active(id string) bool { return !slices.Contains(n.ended, id) }
 
 // willing takes every look, and knows every program.
 type willing struct{}
@@ -170,6 +175,21 @@ func TestInjectionFails(t *testing.T) {
 	require.EqualError(t, err, "injecting host.memory_pressure at one: no way there")
 	n.err = nil
 	_, err = call(t, table, "fault.host.memory_pressure", native.Arguments{"target": "two", "for": "1m", "mib": 10})
+	require.NoError(t, err)
+}
+
+// TestLateUndo: a fault whose time is over and whose undo takes its time counts as long as something of it is left.
+func TestLateUndo(t *testing.T) {
+	env, n := willingEnv()
+	table := fault.Table(env)
+	first, err := call(t, table, "fault.host.memory_pressure", native.Arguments{"target": "one", "for": "1ms", "mib": 10})
+	require.NoError(t, err)
+	time.Sleep(5 * time.Millisecond)
+	second := native.Arguments{"target": "two", "for": "1m", "mib": 10}
+	_, err = call(t, table, "fault.host.memory_pressure", second)
+	require.ErrorContains(t, err, "2 with what the run has injected already; limits.hosts allows 1")
+	n.ended = append(n.ended, first["id"].(string))
+	_, err = call(t, table, "fault.host.memory_pressure", second)
 	require.NoError(t, err)
 }
 

@@ -300,6 +300,16 @@ func (r *Run) Records() []record.Fault {
 	return told.records()
 }
 
+// Active says whether something of a fault may be left.
+func (r *Run) Active(id string) bool {
+	told, err := r.read()
+	if err != nil {
+		told = r.remembered()
+	}
+	s := told.find(id)
+	return s != nil && s.undone.IsZero()
+}
+
 // WatchdogDeaths is how often the run's watchdog died, and was started again.
 func (r *Run) WatchdogDeaths() int {
 	if r.watchdog == nil {
