@@ -112,7 +112,10 @@ func (r *Run) carryOut(ctx context.Context) (err error) {
 		return err
 	}
 	// After the faults' end: they may have cut the way to the cloud.
-	defer func() { err = errors.Join(err, book.Close(), r.removeMade(context.WithoutCancel(ctx))) }()
+	defer func() {
+		_, left := removeMade(context.WithoutCancel(ctx), r.runner.Config, r.ID)
+		err = errors.Join(err, book.Close(), left)
+	}()
 	faults, err := undo.Open(r.runner.runs(), r.ID, r.runner.targets, undo.Options{
 		Watchdog: r.runner.watchdog(r.ID), MaxFor: r.runner.Config.Limits.Longest, Log: r.log,
 	})

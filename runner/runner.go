@@ -83,7 +83,7 @@ func (r *Runner) spool() string { return filepath.Join(r.Config.State, "spool") 
 // Dir is the folder of a run.
 func (r *Runner) Dir(id string) string { return filepath.Join(r.runs(), id) }
 
-// Recover ends the faults that dead runs have left, marks these runs as dead, and saves what waits for the history. It needs no
+// Recover ends what dead runs have left, marks these runs as dead, and saves what waits for the history. It needs no
 // history to end faults: its errors come last.
 func (r *Runner) Recover(ctx context.Context) (undo.Report, error) {
 	report, err := Recover(ctx, r.Config, r.options.Log)
@@ -99,12 +99,13 @@ func (r *Runner) Recover(ctx context.Context) (undo.Report, error) {
 	return report, errors.Join(err, e)
 }
 
-// Recover ends the faults that dead runs have left.
+// Recover ends the faults that dead runs of this machine have left, and removes what they have made in the cloud.
 func Recover(ctx context.Context, c config.Config, log *slog.Logger) (undo.Report, error) {
 	if _, err := os.Stat(runsDir(c)); errors.Is(err, fs.ErrNotExist) {
 		return undo.Report{}, nil
 	}
-	return undo.Recover(ctx, runsDir(c), target.New(c.Targets), log)
+	report, err := undo.Recover(ctx, runsDir(c), target.New(c.Targets), log)
+	return report, errors.Join(err, removeDead(ctx, c, log))
 }
 
 // Watch is the watchdog of a run, in a process of its own.
