@@ -87,16 +87,36 @@ func (r *Runner) Dir(id string) string { return filepath.Join(r.runs(), id) }
 // history to end faults: its errors come last.
 func (r *Runner) Recover(ctx context.Context) (undo.Report, error) {
 	report, err := Recover(ctx, r.Config, r.options.Log)
-	if dead, e := r.History.MarkDead(ctx); e != nil {
-		err = errors.Join(err, e)
-	} else if len(dead) > 0 {
+	dead, e := r.History.MarkDead(ctx)
+	err = errors.Join(err, e)
+	if len(dead) > 0 {
 		r.options.Log.Warn("runs whose runner died are marked so", "runs", dead)
+	}
+	for _, id := range dead {
+		err = errors.Join(err, r.recordFaults(ctx, id))
 	}
 	saved, e := r.History.Drain(ctx, r.spool())
 	if len(saved) > 0 {
 		r.options.Log.Info("saved runs that waited for the history", "runs", saved)
 	}
 	return report, errors.Join(err, e)
+}
+
+// recordFaults tells the history which faults a dead run had, and who ended them.
+func (r *Runner) recordFaults(ctx context.Context, id string) error {
+	faults, err := undo.Records(r.runs(), id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it was another machine's
+	}
+	if err != nil {
+		return err
+	}
+	kept, err := r.History.Run(ctx, id)
+	if err != nil {
+		return err
+	}
+	kept.Faults = faults
+	return r.History.Save(ctx, kept.Run, kept.Outcome, kept.Verdict)
 }
 
 // Recover ends the faults that dead runs of this machine have left, and removes what they have made in the cloud.
