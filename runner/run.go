@@ -47,6 +47,9 @@ type Run struct {
 
 // Prepare reads the experiment and gives the run its id. It touches nothing.
 func (r *Runner) Prepare(q Request) (*Run, error) {
+	if err := q.Dry.Check(); err != nil {
+		return nil, err
+	}
 	l, err := Load(q.Experiment)
 	if err != nil {
 		return nil, err
