@@ -19,7 +19,7 @@ export GOFLAGS := $(shell go env GOFLAGS) -buildvcs=false
 
 # Debian packages of the programs that tests run, and the race detector's C compiler.
 PACKAGES = gcc libc6-dev binutils qemu-system-x86 postgresql rabbitmq-server slapd libvirt-daemon libvirt-daemon-driver-qemu \
-	dnsmasq-base chromium prometheus openvswitch-switch openssl
+	dnsmasq-base chromium prometheus openvswitch-switch openssl nftables openssh-server python3-venv victoria-metrics
 
 # $(call step,NAME,COMMAND) runs a command and says how long it took.
 step = @echo "--- $(1)"; begin=$$SECONDS; $(2); echo "--- $(1): $$((SECONDS - begin)) s"

@@ -7,11 +7,15 @@
 //	target      where faults are injected, and the steps that do it, as data
 //	fault       the faults, a file each
 //	undo        the write-ahead journal of what was injected, the watchdog and the recovery
+//	probes      what experiments ask of the cloud, the broker, the networks, the message bus
+//	ledger      what a run makes in a cloud, and its removal from anywhere
 //	load        load.k6: thin clients by the thousand, their results as aggregates
 //	engine      hypothesis, method, rollbacks; the Chaos Toolkit's journal
 //	record      what a run leaves behind
+//	versions    of what is under test
 //	verdict     whether that is good: objectives, last nights, other sites
 //	history     the database of runs
+//	compare     runs side by side, and by what was under test
 //	influx      aggregates for InfluxDB
 //	report      for people and for other programs
 //	notify      who is told

@@ -16,8 +16,10 @@ import (
 	"github.com/deskstorm/deskstorm/runner/ledger"
 	"github.com/deskstorm/deskstorm/runner/load"
 	"github.com/deskstorm/deskstorm/runner/native"
+	"github.com/deskstorm/deskstorm/runner/notify"
 	"github.com/deskstorm/deskstorm/runner/probes"
 	"github.com/deskstorm/deskstorm/runner/record"
+	"github.com/deskstorm/deskstorm/runner/target"
 	"github.com/deskstorm/deskstorm/runner/undo"
 	"github.com/deskstorm/deskstorm/runner/verdict"
 )
@@ -109,7 +111,7 @@ func (r *Run) carryOut(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, faults.Close())
 	}
-	journal, err := engine.Run(ctx, r.Experiment.Experiment, engine.Options{
+	_, err = engine.Run(ctx, r.Experiment.Experiment, engine.Options{
 		Table: r.table(faults, book), Recorder: r.Recorder, Dry: r.request.Dry, Log: r.log, Undo: faults.UndoAll,
 	})
 	r.runner.counts.add(faults.Records())
@@ -117,9 +119,6 @@ func (r *Run) carryOut(ctx context.Context) error {
 	r.Change(func(run *record.Run) {
 		run.Faults = faults.Records()
 		run.Clock.Jump = clock.jump()
-		if journal != nil {
-			run.Journal, _ = json.MarshalIndent(journal, "", "  ") // of JSON's types
-		}
 	})
 	return errors.Join(err, left)
 }
@@ -130,7 +129,7 @@ func (r *Run) table(faults *undo.Run, book *ledger.Ledger) []native.Function {
 	return slices.Concat(
 		fault.Table(fault.Env{
 			Targets: c.Targets, Look: r.runner.targets, Limits: c.Limits, Injector: faults,
-			Cloud: r.runner.cloud, Relay: append(slices.Clone(r.runner.options.Self), "relay"),
+			Cloud: r.runner.cloud, Relay: r.runner.relay,
 		}),
 		load.Table(load.Env{K6: append(slices.Clone(r.runner.options.Self), "k6"), Dir: r.Experiment.Dir, Recorder: r.Recorder}),
 		probes.Table(probes.Env{Config: c.Probes, Recorder: r.Recorder, Ledger: madeLedger{book}, Run: r.ID}),
@@ -144,6 +143,14 @@ func (r *Runner) cloud(ctx context.Context, target string) (fault.Cloud, error) 
 		return nil, fmt.Errorf("target %s is no cloud", target)
 	}
 	return lazy.Cloud(ctx)
+}
+
+// relay is the command of a relay at a target: on this machine this program is one.
+func (r *Runner) relay(at target.Target) []string {
+	if at.Local == nil {
+		return nil
+	}
+	return append(slices.Clone(r.options.Self), "relay")
 }
 
 // conclude judges the run, keeps it and writes its reports.
@@ -171,7 +178,15 @@ func (r *Run) conclude(problem error) (Result, error) {
 	if saved != nil {
 		r.runner.counts.historyErrors.Add(1)
 	}
-	return result, errors.Join(nightsErr, saved, r.write(result, nights))
+	return result, errors.Join(nightsErr, saved, r.write(result, nights), r.tell(ctx, result))
+}
+
+// tell tells those whom the request names.
+func (r *Run) tell(ctx context.Context, result Result) error {
+	if len(r.request.Notify) == 0 || r.request.Dry != "" {
+		return nil
+	}
+	return r.runner.notifier.Tell(ctx, r.request.Notify, notify.Event{Run: result.Run, Verdict: result.Verdict})
 }
 
 // concludeTimeout bounds what comes after an experiment: the database, InfluxDB, those who are told.

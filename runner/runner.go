@@ -14,6 +14,7 @@ import (
 	"github.com/deskstorm/deskstorm/runner/config"
 	"github.com/deskstorm/deskstorm/runner/history"
 	"github.com/deskstorm/deskstorm/runner/influx"
+	"github.com/deskstorm/deskstorm/runner/notify"
 	"github.com/deskstorm/deskstorm/runner/target"
 	"github.com/deskstorm/deskstorm/runner/undo"
 )
@@ -30,11 +31,12 @@ type Runner struct {
 	Config  config.Config
 	History *history.Store
 
-	options Options
-	targets *target.Targets
-	influx  *influx.Writer // nil: there is none
-	counts  counts
-	clouds  map[string]*cloud.Lazy // of the targets that are clouds
+	options  Options
+	targets  *target.Targets
+	influx   *influx.Writer // nil: there is none
+	counts   counts
+	notifier *notify.Notifier
+	clouds   map[string]*cloud.Lazy // of the targets that are clouds
 }
 
 // Open makes the state folder and opens the history. It undoes nothing: Recover does.
@@ -63,6 +65,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*Runner, error) {
 	if r.History, err = history.Open(ctx, c.History); err != nil {
 		return nil, err
 	}
+	r.notifier = notify.New(c.Notify, r.History)
 	if c.Influx != nil {
 		if r.influx, err = influx.Open(*c.Influx, filepath.Join(c.State, "influxdb"), nil, o.Log); err != nil {
 			return nil, errors.Join(err, r.History.Close())

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/deskstorm/deskstorm/results"
+	"github.com/deskstorm/deskstorm/runner/config"
 	"github.com/deskstorm/deskstorm/runner/history"
 	"github.com/deskstorm/deskstorm/runner/record"
 	"github.com/deskstorm/deskstorm/runner/report"
@@ -29,18 +30,16 @@ func (r *Runner) Serve(ctx context.Context, o serve.Options) error {
 	if len(r.Config.Schedule.Jobs) == 0 {
 		return errors.New("the configuration has no schedule; add the section schedule with at least one job")
 	}
-	for _, j := range r.Config.Schedule.Jobs {
-		if _, err := r.Prepare(requestOf(schedule.Start{Job: j})); err != nil {
-			return fmt.Errorf("job %s: %w", j.Name, err)
-		}
+	if err := CheckSchedule(r.Config); err != nil {
+		return err
 	}
 	if _, err := r.Recover(ctx); err != nil {
 		// What cannot be undone now is tried again by hand; other jobs are no worse for it.
 		r.options.Log.Error("not all of what dead runs left could be ended; deskstorm recover tries it again", "error", err)
 	}
 	o.Jobs = r.Config.Schedule.Jobs
-	o.Store = jobStates{r.History}
-	o.Leader = leader{r.History, r.options.Log}
+	shared := r.shared()
+	o.Store, o.Leader = shared, shared
 	o.Runs, o.History, o.Reports = scheduled{r}, kept{r}, kept{r}
 	o.Counts = r.counts.read
 	o.Log = r.options.Log
@@ -51,7 +50,36 @@ func (r *Runner) Serve(ctx context.Context, o serve.Options) error {
 	tidying, stop := context.WithCancel(ctx)
 	defer stop()
 	go r.retain(tidying)
-	return server.Serve(ctx)
+	return server.ServeUntilSignal(ctx)
+}
+
+// CheckSchedule reads the experiments and calendars of a schedule's jobs. The error joins what is wrong with each job.
+func CheckSchedule(c config.Config) error {
+	var errs []error
+	for _, j := range c.Schedule.Jobs {
+		l, err := Load(j.Experiment)
+		if err == nil {
+			err = l.set(j.Variables)
+		}
+		if j.Calendar != nil {
+			err = errors.Join(err, j.Calendar.Load())
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("job %s: %w", j.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// shared is how several runners with one history agree on who starts runs.
+func (r *Runner) shared() *schedule.Shared[*history.Lease] {
+	is := func(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+	return schedule.NewShared(r.History, schedule.SharedOptions{
+		Jobs:     r.Config.Schedule.Names(),
+		Held:     func(err error) bool { return errors.As(err, new(*history.HeldError)) },
+		NotFound: is(history.ErrNotFound),
+		Lost:     is(history.ErrLost),
+	})
 }
 
 func requestOf(s schedule.Start) Request {

@@ -52,6 +52,7 @@ func newCommand() *cobra.Command {
 		newCleanupCommand(),
 		newServeCommand(),
 		newReportCommand(),
+		newCompareCommand(),
 		newK6Command(),
 		newDoctorCommand(),
 		newVersionCommand(),

@@ -1,11 +1,6 @@
 package main
 
 import (
-	"context"
-	"os"
-	"os/signal"
-	"syscall"
-
 	"github.com/spf13/cobra"
 
 	"github.com/deskstorm/deskstorm/runner/serve"
@@ -35,10 +30,7 @@ func newServeCommand() *cobra.Command {
 					log.Error("the history could not be closed", "error", err)
 				}
 			}()
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			context.AfterFunc(ctx, stop)
-			defer stop()
-			if err := r.Serve(ctx, o); err != nil {
+			if err := r.Serve(cmd.Context(), o); err != nil {
 				return complain(cmd, err)
 			}
 			return nil
@@ -46,7 +38,7 @@ func newServeCommand() *cobra.Command {
 	}
 	cmd.Flags().StringArrayVar(&o.Addresses, "web.listen-address", []string{serve.DefaultAddress}, "address to listen on; can be repeated")
 	cmd.Flags().StringVar(&o.WebConfigFile, "web.config.file", "", "TLS and basic authentication, see exporter-toolkit's web configuration")
-	cmd.Flags().BoolVar(&o.Unauthenticated, "web.unauthenticated", false, "allow addresses that others can reach although nobody has to say who they are")
+	cmd.Flags().BoolVar(&o.Unauthenticated, "web.allow-unauthenticated", false, "allow addresses that others can reach although nobody has to say who they are")
 	flags.register(cmd.Flags(), "info")
 	return cmd
 }

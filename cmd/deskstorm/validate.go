@@ -8,7 +8,6 @@ import (
 
 	"github.com/deskstorm/deskstorm/runner"
 	"github.com/deskstorm/deskstorm/runner/config"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/scenarios"
 )
 
@@ -30,7 +29,7 @@ func newValidateCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out := cmd.OutOrStdout()
 			if schema {
-				_, err := out.Write(append(experiment.Schema(runner.Functions()), '\n'))
+				_, err := out.Write(runner.Schema())
 				return err
 			}
 			if len(args) == 0 && file == "" {
@@ -46,7 +45,10 @@ func newValidateCommand() *cobra.Command {
 				fmt.Fprintln(out, what, "has no mistakes")
 			}
 			if file != "" {
-				_, err := config.Load(file)
+				c, err := config.Load(file)
+				if err == nil {
+					err = runner.CheckSchedule(c)
+				}
 				check(file, err)
 			}
 			for _, path := range args {

@@ -33,7 +33,11 @@ func Open(ctx context.Context, dsn string, schema Schema) (*Database, error) {
 	}
 	db := &Database{dialect: d, file: fileOf(dsn, d)}
 	failed := func(err error) (*Database, error) {
-		return nil, fmt.Errorf("opening %s: %w", db, withoutSecrets(err, dsn))
+		err = withoutSecrets(err, dsn)
+		if strings.HasPrefix(err.Error(), db.String()) {
+			return nil, fmt.Errorf("opening %w", err)
+		}
+		return nil, fmt.Errorf("opening %s: %w", db, err)
 	}
 	if db.writes, err = sql.Open(d.driver, source); err != nil {
 		return failed(err)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/deskstorm/deskstorm/runner/fault"
 	"github.com/deskstorm/deskstorm/runner/history"
 	"github.com/deskstorm/deskstorm/runner/influx"
+	"github.com/deskstorm/deskstorm/runner/notify"
 	"github.com/deskstorm/deskstorm/runner/probes"
 	"github.com/deskstorm/deskstorm/runner/schedule"
 	"github.com/deskstorm/deskstorm/runner/target"
@@ -31,6 +33,7 @@ type Config struct {
 	Verdict  verdict.Objectives // what holds for experiments that say nothing else
 	History  history.Config
 	Influx   *influx.Config // nil: results do not go to InfluxDB
+	Notify   notify.Config
 	Schedule schedule.Config
 }
 
@@ -72,9 +75,20 @@ func read(r *configfile.Reader, root ast.Node, path string) (Config, error) {
 		"verdict":  func(n ast.Node) { c.Verdict = verdict.ReadDefaults(r, n) },
 		"history":  func(n ast.Node) { c.History = history.Read(r, n) },
 		"influxdb": func(n ast.Node) { i := influx.Read(r, n); c.Influx = &i },
+		"notify":   func(n ast.Node) { c.Notify = notify.Read(r, n) },
 		"schedule": func(n ast.Node) { c.Schedule = schedule.Read(r, n) },
 	})
 	r.Mapping(root, keys)
+	for i, j := range c.Schedule.Jobs {
+		for k, name := range j.Notify {
+			if !slices.Contains(c.Notify.Names(), name) {
+				r.Wrong(r.Node(fmt.Sprintf("$.schedule.%s.notify[%d]", j.Name, k)), "the section notify has no receiver %q", name)
+			}
+		}
+		if j.Notify == nil {
+			c.Schedule.Jobs[i].Notify = c.Notify.Names()
+		}
+	}
 	if err := r.Err(); err != nil {
 		return Config{}, err
 	}

@@ -40,7 +40,8 @@ func TestRunNative(t *testing.T) {
 		}
 	}
 	table := []native.Function{
-		function("fine", native.Action, func(_ context.Context, a native.Arguments) (any, error) {
+		function("fine", native.Action, func(ctx context.Context, a native.Arguments) (any, error) {
+			require.Contains(t, []string{"fine", "back"}, native.ActivityOf(ctx), "it knows whose it is")
 			touched = append(touched, "fine "+a.Text("target", "")+" "+a.Duration("for", 0).String())
 			return map[string]any{"n": 3}, nil
 		}),

@@ -17,7 +17,7 @@ type Experiment struct {
 	Description string
 	Tags        []string
 
-	Configuration map[string]Value // by name
+	Configuration map[string]Value // by name; never nil, so that values can be put in place of those of the file
 	Secrets       []SecretGroup    // in the file's order, in which names are looked up
 	Hypothesis    *Hypothesis      // nil: there is none
 	Method        []Activity

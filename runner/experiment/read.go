@@ -56,8 +56,9 @@ func read(r *configfile.Reader, root ast.Node, path string, table []native.Funct
 	x := &reader{
 		Reader: r, table: table, extensions: extensions, names: map[string]bool{}, groups: map[string]bool{},
 		to: &Experiment{
-			File:    path,
-			Runtime: Runtime{Hypothesis: HypothesisDefault, Rollbacks: RollbackDefault},
+			File:          path,
+			Configuration: map[string]Value{},
+			Runtime:       Runtime{Hypothesis: HypothesisDefault, Rollbacks: RollbackDefault},
 		},
 	}
 	x.experiment(root)

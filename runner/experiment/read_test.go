@@ -209,6 +209,15 @@ var mistakes = []struct {
 	{name: "pause's name", text: "method: [{type: probe, name: a, pauses: {before: \"${no}\"}, provider: {type: http, url: http://a}}]",
 		want: "4:50: method[0].pauses.before: ${no} is in neither configuration nor secrets", unseen: true},
 	{name: "reference", text: "method: [{ref: nothing}]", want: `4:10: method[0]: there is no activity "nothing" in the hypothesis or the method`, unseen: true},
+	{name: "reference to several", text: "method: [{type: probe, name: a, provider: {type: http, url: http://a}}, " +
+		"{type: probe, name: a, provider: {type: http, url: http://a}}, {ref: a}]",
+		want: `4:136: method[2]: there are several activities "a"; give them names of their own`, unseen: true},
+	{name: "reference to an action", text: "steady-state-hypothesis: {title: a, probes: [{ref: a, tolerance: 1}]}\n" +
+		"method: [{type: action, name: a, provider: {type: http, url: http://a}}]",
+		want: `4:46: steady-state-hypothesis.probes[0]: "a" is an action; expected a probe`, unseen: true},
+	{name: "reference without a tolerance", text: "steady-state-hypothesis: {title: a, probes: [{ref: a}]}\n" +
+		"method: [{type: probe, name: a, provider: {type: http, url: http://a}}]",
+		want: "4:46: steady-state-hypothesis.probes[0]: tolerance is missing"},
 	{name: "reference to itself", text: "method: [{ref: b}, {ref: b}]", want: `there is no activity "b"`, unseen: true},
 
 	{name: "address", text: "method: [{type: probe, name: a, provider: {type: http, url: a}}]",

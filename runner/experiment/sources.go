@@ -12,7 +12,6 @@ import (
 var name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 func (x *reader) configuration(n ast.Node) {
-	x.to.Configuration = map[string]Value{}
 	x.Entries(n, func(key ast.MapKeyNode, name string, value ast.Node) {
 		x.named(key, name)
 		x.to.Configuration[name] = x.source(value, false)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,7 +87,7 @@ func (v Value) converted(value any) (any, error) {
 		return n, nil
 	case "float", "number":
 		n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-		if err != nil {
+		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
 			return nil, errors.New("expected a number, found another text")
 		}
 		return n, nil
@@ -105,7 +106,8 @@ func (v Value) converted(value any) (any, error) {
 	return value, nil
 }
 
-// DecodeJSON decodes one JSON value and keeps whole numbers whole: they are int64, others float64.
+// DecodeJSON decodes one JSON value and keeps whole numbers whole: they are int64, others float64, and those that are too large for it
+// texts.
 func DecodeJSON(data []byte) (any, error) {
 	d := json.NewDecoder(strings.NewReader(string(data)))
 	d.UseNumber()
@@ -125,7 +127,10 @@ func numbers(value any) any {
 		if n, err := v.Int64(); err == nil {
 			return n
 		}
-		n, _ := v.Float64()
+		n, err := v.Float64()
+		if err != nil {
+			return v.String()
+		}
 		return n
 	case map[string]any:
 		for k := range v {

@@ -1,6 +1,7 @@
 package experiment_test
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -100,14 +101,36 @@ func TestHide(t *testing.T) {
 	require.Equal(t, "p/a", resolve(t, "", nil).Hide("p/a"))
 }
 
-// Whole numbers are of the types that JSON, YAML and the environment give them.
+func TestDecodeJSON(t *testing.T) {
+	got, err := experiment.DecodeJSON([]byte(` {"a": [1, 1.0, 9007199254740993, 1e400, 18446744073709551615, "x", null]} `))
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"a": []any{int64(1), 1.0, int64(9007199254740993), "1e400", 18446744073709551615.0, "x", nil}}, got)
+	for _, text := range []string{"", "{", "1 2", "{}]", "nul"} {
+		_, err := experiment.DecodeJSON([]byte(text))
+		require.Error(t, err, text)
+	}
+}
+
+func TestNumbersFromTheEnvironment(t *testing.T) {
+	e, err := experiment.Parse([]byte(`title: a
+description: b
+method: []
+configuration: {a: {type: env, key: A, env_var_type: float}}
+`), "f.yaml", nil)
+	require.NoError(t, err)
+	for _, text := range []string{"x", "", "NaN", "Inf", "1e999"} {
+		_, err := e.Resolve(func(string) (string, bool) { return text, true })
+		require.EqualError(t, err, "f.yaml:4: configuration a: the environment variable A: expected a number, found another text")
+	}
+}
+
 func TestSeconds(t *testing.T) {
-	for _, value := range []any{2, int64(2), uint64(2), 2.} {
+	for _, value := range []any{int64(2), uint64(2), 2.0} {
 		d, ok := experiment.Seconds(value)
-		require.True(t, ok, "%T", value)
+		require.True(t, ok)
 		require.Equal(t, 2*time.Second, d)
 	}
-	for _, value := range []any{"2", -1, int64(1) << 62, nil, true} {
+	for _, value := range []any{nil, "2", int64(-1), math.NaN(), math.Inf(1), uint64(math.MaxUint64), true} {
 		_, ok := experiment.Seconds(value)
 		require.False(t, ok, "%v", value)
 	}

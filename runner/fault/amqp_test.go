@@ -2,6 +2,7 @@ package fault_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/url"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deskstorm/deskstorm/lab/netns"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq/rabbitmqtest"
 	"github.com/deskstorm/deskstorm/probe/amqp"
@@ -20,6 +22,7 @@ import (
 // TestAMQPIdleDrop: behind a firewall that forgets idle sessions a message to a silent consumer is confirmed and lost, as in production;
 // a session that existed before is forgotten as one that is new.
 func TestAMQPIdleDrop(t *testing.T) {
+	t.Parallel()
 	w, world := newWire(t)
 	broker := rabbitmqtest.StartConfigT(t, rabbitmq.Config{Namespace: w.server, Address: serverAddress})
 	at, err := url.Parse(broker.URL)
@@ -53,4 +56,42 @@ func TestAMQPIdleDrop(t *testing.T) {
 	})
 	require.Equal(t, amqp.Delivered, idle("after", after*3/2, 0)().Outcome)
 	clean(t, w.router)
+}
+
+// TestIdleDropEverywhere: at a client, between, at a server, and at a host that speaks to itself; sessions that speak are left alone.
+func TestIdleDropEverywhere(t *testing.T) {
+	t.Parallel()
+	w, world := newWire(t)
+	const port, after = 7, 1500 * time.Millisecond
+	w.listen(t, port, echoAll)
+	answers := func(conn net.Conn) bool {
+		require.NoError(t, conn.SetDeadline(time.Now().Add(after)))
+		_, err := conn.Write([]byte("hello"))
+		require.NoError(t, err)
+		_, err = io.ReadFull(conn, make([]byte, 5))
+		return err == nil
+	}
+	for _, at := range []string{"client", "router", "server", "itself"} {
+		from := w.client
+		arguments := native.Arguments{"target": at, "for": "1m", "port": port, "after": after.String()}
+		if at == "itself" {
+			from, arguments["target"] = w.server, "server"
+		}
+		old, oldBusy := w.dial(t, from, port), w.dial(t, from, port)
+		world.breaks("amqp.idle_drop", arguments, func(fault.Plan) {
+			idle, busy := w.dial(t, from, port), w.dial(t, from, port)
+			require.True(t, answers(idle))
+			for began := time.Now(); time.Since(began) < 2*after; time.Sleep(after / 5) {
+				require.True(t, answers(busy), "%s: one that speaks", at)
+				require.True(t, answers(oldBusy), "%s: an old one that speaks", at)
+			}
+			require.False(t, answers(idle), "%s: one that was idle", at)
+			require.False(t, answers(old), "%s: an old one that was idle", at)
+		})
+		require.True(t, answers(oldBusy))
+		require.True(t, answers(w.dial(t, from, port)))
+	}
+	for _, n := range []*netns.Namespace{w.client, w.router, w.server} {
+		clean(t, n)
+	}
 }

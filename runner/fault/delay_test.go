@@ -82,20 +82,22 @@ func TestNetDelayByRelay(t *testing.T) {
 	for _, at := range []*netns.Namespace{w.client, w.router, w.server} {
 		name := map[*netns.Namespace]string{w.client: "client", w.router: "router", w.server: "server"}[at]
 		before := w.dial(t, w.client, 7)
-		world.breaks("net.delay", native.Arguments{"target": name, "for": "1m", "address": serverAddress, "port": 7, "delay": "50ms"}, func(p fault.Plan) {
+		arguments := native.Arguments{"target": name, "for": "1m", "address": serverAddress, "port": 7, "delay": "50ms"}
+		world.breaks("net.delay", arguments, func(p fault.Plan) {
 			through := w.dial(t, w.client, 7)
 			got := trip(t, through)
 			t.Logf("delayed by a relay at the %s: %s there and back, was %s", name, got, trip(t, before))
-			require.InDelta(t, 0.1, got.Seconds(), 0.05)
-			require.Less(t, trip(t, before), 40*time.Millisecond, "a connection that existed")
-			require.Less(t, trip(t, w.dial(t, w.client, 8)), 40*time.Millisecond, "another service")
+			require.GreaterOrEqual(t, got, 100*time.Millisecond)
+			require.Less(t, got, 300*time.Millisecond)
+			require.Less(t, trip(t, before), 80*time.Millisecond, "a connection that existed")
+			require.Less(t, trip(t, w.dial(t, w.client, 8)), 80*time.Millisecond, "another service")
 			require.ErrorContains(t, w.client.Do(func() error { // nobody comes in who was not sent there
 				port := p.Apply[0].Start.Argv[3]
 				_, err := net.DialTimeout("tcp4", fmt.Sprintf("10.74.1.1:%s", port[strings.LastIndex(port, ":")+1:]), 100*time.Millisecond)
 				return err
 			}), "10.74.1.1")
 		})
-		require.Less(t, trip(t, w.dial(t, w.client, 7)), 40*time.Millisecond)
+		require.Less(t, trip(t, w.dial(t, w.client, 7)), 80*time.Millisecond)
 		clean(t, at)
 		out, err := exec.CommandContext(t.Context(), "ip", "netns", "pids", at.Name()).Output()
 		require.NoError(t, err)
@@ -115,9 +117,11 @@ func TestNetDelayByKernel(t *testing.T) {
 		return
 	}
 	world.breaks("net.delay", arguments, func(fault.Plan) {
-		require.InDelta(t, 0.05, trip(t, w.dial(t, w.client, 7)).Seconds(), 0.04)
+		got := trip(t, w.dial(t, w.client, 7))
+		require.GreaterOrEqual(t, got, 50*time.Millisecond)
+		require.Less(t, got, 200*time.Millisecond)
 	})
-	require.Less(t, trip(t, w.dial(t, w.client, 7)), 40*time.Millisecond)
+	require.Less(t, trip(t, w.dial(t, w.client, 7)), 80*time.Millisecond)
 }
 
 // rate is how fast a client gets what a server has, in kbit/s.
@@ -154,17 +158,20 @@ func TestNetRate(t *testing.T) {
 	world.breaks("net.rate", native.Arguments{"target": "router", "for": "1m", "device": "eth0", "kbit": kbit}, func(fault.Plan) {
 		got := w.rate(t, 7)
 		t.Logf("%d kbit/s across a device: %.0f kbit/s of payload", kbit, got)
-		require.InDelta(t, kbit, got, 0.2*kbit)
+		require.Less(t, got, 1.1*kbit)
+		require.Greater(t, got, 0.1*kbit) // of a machine that has other things to do
 		// A second one is refused, which could not bring back the first.
-		_, err := call(t, fault.Table(world.env()), "fault.net.rate", native.Arguments{"target": "router", "for": "1m", "device": "eth0", "kbit": 10})
+		again := native.Arguments{"target": "router", "for": "1m", "device": "eth0", "kbit": 10}
+		_, err := call(t, fault.Table(world.env()), "fault.net.rate", again)
 		require.ErrorContains(t, err, "queues that somebody made, tbf")
 	})
 	require.Greater(t, w.rate(t, 7), 10.*kbit)
-	world.breaks("net.rate", native.Arguments{"target": "server", "for": "1m", "port": 7, "kbit": kbit, "direction": "from"}, func(fault.Plan) {
+	service := native.Arguments{"target": "server", "for": "1m", "port": 7, "kbit": kbit, "direction": "from"}
+	world.breaks("net.rate", service, func(fault.Plan) {
 		got := w.rate(t, 7)
 		t.Logf("%d kbit/s of a service: %.0f kbit/s of payload", kbit, got)
 		require.Less(t, got, 1.1*kbit)
-		require.Greater(t, got, 0.3*kbit) // what is dropped is sent again, and TCP is careful
+		require.Greater(t, got, 0.1*kbit) // what is dropped is sent again, and TCP is careful
 		require.Greater(t, w.rate(t, 8), 10.*kbit)
 	})
 	require.Greater(t, w.rate(t, 7), 10.*kbit)

@@ -43,7 +43,8 @@ func storm(name, doc, what, status, action, back string) kind {
 			{Name: "host", Type: native.Text, Doc: "of those on this compute host, which administrators are shown; all if absent"},
 			{Name: "all_projects", Type: native.Boolean, Doc: "of all projects, for administrators; of the credentials' project if absent"},
 			{Name: "seed", Type: native.Integer, Doc: "of the choice; 1 if absent"},
-			{Name: "gate", Type: native.Integer, Doc: "so many at a time: the next one is asked for when Nova is done with one; all at once if absent"},
+			{Name: "gate", Type: native.Integer,
+				Doc: "so many at a time: the next one is asked for when Nova is done with one; all at once if absent"},
 		},
 		cloud: func(ctx context.Context, r *request) error {
 			count, gate := r.Integer("count", 0), r.Integer("gate", 0)
@@ -64,26 +65,28 @@ func storm(name, doc, what, status, action, back string) kind {
 			r.whats("%d desktops of %s %s%s", count, r.at, what, at)
 			for _, s := range chosen {
 				r.Touches.Desktops = append(r.Touches.Desktops, s.ID)
-				r.undoes(server(s.ID, back))
 			}
-			for i, s := range chosen {
-				if gate > 0 && i >= gate {
-					// An action waits until the server is done with the one before, and this one is fine with what it finds then.
-					settled := action
-					if action == "reboot" {
-						settled = "start"
-					}
-					r.applies(server(chosen[i-gate].ID, settled))
-				}
-				r.applies(server(s.ID, action))
+			ids := r.Touches.Desktops
+			r.undoes(servers(back, ids...))
+			if gate == 0 || gate > count {
+				gate = count
+			}
+			r.applies(servers(action, ids[:gate]...))
+			// An action waits until its server is done with the one before, and this one is fine with what it finds then.
+			settled := action
+			if action == "reboot" {
+				settled = "start"
+			}
+			for i, id := range ids[gate:] {
+				r.applies(servers(settled, ids[i]), servers(action, id))
 			}
 			return nil
 		},
 	}
 }
 
-func server(id, action string) target.Step {
-	return target.Step{Server: &target.Server{ID: id, Action: action}}
+func servers(action string, ids ...string) target.Step {
+	return target.Step{Server: &target.Server{IDs: ids, Action: action}}
 }
 
 // choose takes so many of the cloud's servers that are in a status and fit.

@@ -1,6 +1,8 @@
 package fault_test
 
 import (
+	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -39,6 +41,16 @@ func TestDHCPDropRenewals(t *testing.T) {
 		require.Equal(t, dhcp.NoAnswer, got.Renew.Outcome)
 		require.Zero(t, got.RenewalsAnswered)
 		require.Equal(t, 16, askDHCP(t, lab, 1).RenewalsAnswered)
+		// A relay agent's unicasts pass: they are first requests of another network.
+		agent := lab.AddStation(t, 0)
+		require.NoError(t, agent.SetUp(dhcptest.Link))
+		require.NoError(t, agent.AddAddress(dhcptest.Link, dhcptest.Address(0, 5).String()+"/24"))
+		relayed, err := dhcp.Probe(t.Context(), dhcp.Target{
+			Namespace: agent.Path(), MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Timeout: 3 * time.Second, Window: 100 * time.Millisecond,
+			Relay: &dhcp.Relay{Address: dhcptest.Address(0, 5), Servers: []netip.Addr{dhcptest.Server(0)}},
+		})
+		require.NoError(t, err)
+		require.Equal(t, dhcp.Acknowledged, relayed.DORA.Outcome)
 	})
 	require.Equal(t, 16, askDHCP(t, lab, 0).RenewalsAnswered)
 	clean(t, lab.Host)

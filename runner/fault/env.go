@@ -17,9 +17,9 @@ type Env struct {
 	Injector Injector
 	// Cloud logs in to the cloud of a target of that kind. Nil: there are none, and desktops.* are refused.
 	Cloud func(ctx context.Context, target string) (Cloud, error)
-	// Relay is the command, as an argument vector, that calls relay.Run with the arguments after it, at targets whose kernel cannot delay
-	// packets. Empty: deskstorm relay.
-	Relay []string
+	// Relay returns the command, as an argument vector, that calls relay.Run with the arguments after it at a target whose kernel cannot
+	// delay packets: at a local one this program may do. Nil, or one that returns nothing: deskstorm relay.
+	Relay func(at target.Target) []string
 	// NewID makes a plan's ID: up to 40 letters, digits, hyphens, dots and underscores. Nil: random ones.
 	NewID func() string
 }
@@ -42,6 +42,15 @@ func (e Env) newID() string {
 		return e.NewID()
 	}
 	return strings.ToLower(rand.Text()[:10]) // 50 bits
+}
+
+func (e Env) relay(at target.Target) []string {
+	if e.Relay != nil {
+		if argv := e.Relay(at); len(argv) > 0 {
+			return argv
+		}
+	}
+	return []string{"deskstorm", "relay"}
 }
 
 func (e Env) guard() Guard { return Guard{Targets: e.Targets, Limits: e.Limits} }

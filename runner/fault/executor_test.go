@@ -53,7 +53,8 @@ func local(t testing.TB, n *netns.Namespace) target.Target {
 }
 
 func (w *world) env() fault.Env {
-	return fault.Env{Targets: w.targets, Look: w.do, Injector: w, Limits: fault.DefaultLimits(), Cloud: w.cloud, Relay: w.relay}
+	return fault.Env{Targets: w.targets, Look: w.do, Injector: w, Limits: fault.DefaultLimits(), Cloud: w.cloud,
+		Relay: func(target.Target) []string { return w.relay }}
 }
 
 // Inject also keeps the plan.
@@ -102,6 +103,11 @@ func (w *world) breaks(name string, a native.Arguments, during func(p fault.Plan
 	}
 	w.undoes(p)
 	w.undoes(p)
+	if m, ok := w.targets[p.Touches.Targets[0]].Machine(); ok {
+		left, err := filepath.Glob(filepath.Join(m.RunDir, "*"+p.ID+"*"))
+		require.NoError(w.t, err)
+		require.Empty(w.t, left)
+	}
 }
 
 // undoAlone undoes a plan that was never applied.

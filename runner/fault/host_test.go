@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/deskstorm/deskstorm/lab/netns/netnstest"
 	"github.com/deskstorm/deskstorm/lab/ovs"
 	"github.com/deskstorm/deskstorm/lab/ovs/ovstest"
+	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq"
 	"github.com/deskstorm/deskstorm/lab/rabbitmq/rabbitmqtest"
 	"github.com/deskstorm/deskstorm/probe/amqp"
@@ -69,6 +72,7 @@ func withServices(t testing.TB, lab *dhcptest.Lab, names ...string) (target.Targ
 }
 
 func TestServices(t *testing.T) {
+	t.Parallel()
 	lab := dhcptest.New(t, 2)
 	host, pid := withServices(t, lab, "dhcp", "other")
 	w := newWorld(t, target.Config{"node": host})
@@ -103,16 +107,64 @@ func TestServices(t *testing.T) {
 	require.NotZero(t, pid("other"))
 
 	// A unit that systemd has not started, or a machine without systemd.
-	_, err := call(t, fault.Table(w.env()), "fault.host.stop_service", native.Arguments{"target": "node", "for": "1m", "service": "nobodys.service"})
+	_, err := call(t, fault.Table(w.env()), "fault.host.stop_service",
+		native.Arguments{"target": "node", "for": "1m", "service": "nobodys.service"})
 	require.ErrorContains(t, err, "nobodys.service")
 	for _, name := range []string{"-x", "a b", "../x"} {
-		_, err := call(t, fault.Table(w.env()), "fault.host.stop_service", native.Arguments{"target": "node", "for": "1m", "service": name})
+		_, err := call(t, fault.Table(w.env()), "fault.host.stop_service",
+			native.Arguments{"target": "node", "for": "1m", "service": name})
 		require.ErrorContains(t, err, "expected the name of a service")
 	}
 }
 
+// systemctl is one of a test's own, for machines without systemd: of the only unit dhcp.service, a dnsmasq.
+const systemctl = `#!/bin/sh
+echo "$@" >> "$FOLDER/calls"
+unit=$2; [ "$1" = kill ] && unit=$4; [ "$2" = --quiet ] && unit=$3
+[ "$unit" = dhcp.service ] || exit 4
+pid=$(cat "$FOLDER/pid" 2>/dev/null)
+runs() { [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; }
+case $1 in
+is-active) runs || exit 3 ;;
+start) runs || dnsmasq --conf-file=/dev/null --port=0 --user=root --pid-file="$FOLDER/pid" --interface=lo --bind-interfaces ;;
+stop) ! runs || kill "$pid" ;;
+kill) kill -s "$3" "$pid" ;;
+esac
+`
+
+// TestSystemctl: what is said to systemctl; a unit that does not run is refused.
+func TestSystemctl(t *testing.T) {
+	qemutest.RequireProgram(t, "dnsmasq", "dnsmasq-base")
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "systemctl"), []byte(strings.ReplaceAll(systemctl, "$FOLDER", dir)), 0o755))
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	n := netnstest.New(t, "systemctl")
+	w := newWorld(t, target.Config{"node": local(t, n)})
+	told := func() []string {
+		text, err := os.ReadFile(filepath.Join(dir, "calls"))
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(filepath.Join(dir, "calls")))
+		return strings.Split(strings.TrimSpace(string(text)), "\n")
+	}
+	stop := native.Arguments{"target": "node", "for": "1m", "service": "dhcp.service"}
+	_, err := call(t, fault.Table(w.env()), "fault.host.stop_service", stop)
+	require.ErrorContains(t, err, "the service dhcp.service does not run: there is nothing to stop, and the undo would start it")
+	require.NoError(t, exec.CommandContext(t.Context(), filepath.Join(dir, "systemctl"), "start", "dhcp.service").Run())
+	t.Cleanup(func() { _ = exec.Command(filepath.Join(dir, "systemctl"), "stop", "dhcp.service").Run() })
+	told()
+	w.breaks("host.stop_service", stop, func(fault.Plan) {
+		require.Equal(t, []string{"is-active --quiet dhcp.service", "start dhcp.service", "is-active --quiet dhcp.service",
+			"stop dhcp.service"}, told())
+	})
+	w.breaks("broker.kill", native.Arguments{"target": "node", "for": "1m", "service": "dhcp.service"}, func(fault.Plan) {
+		require.Contains(t, told(), "kill --signal KILL dhcp.service")
+	})
+	require.Equal(t, []string{"start dhcp.service", "start dhcp.service", "start dhcp.service"}, told())
+}
+
 // TestBrokerKill: RabbitMQ dies, and is there again.
 func TestBrokerKill(t *testing.T) {
+	t.Parallel()
 	n := netnstest.New(t, "broker")
 	broker := rabbitmqtest.StartConfigT(t, rabbitmq.Config{Namespace: n})
 	address := strings.TrimSuffix(strings.TrimPrefix(broker.URL, "amqp://guest:guest@"), "/")
@@ -123,8 +175,8 @@ func TestBrokerKill(t *testing.T) {
 	for _, f := range files { // of this one among others
 		text, _ := os.ReadFile(f)
 		env, _ := os.ReadFile("/proc/" + strings.TrimSpace(string(text)) + "/environ")
-		if all := strings.Split(strings.TrimSuffix(string(env), "\x00"), "\x00"); strings.Contains(string(env), "RABBITMQ_NODE_PORT="+address[strings.LastIndex(address, ":")+1:]+"\x00") {
-			pidFile, environment = f, all
+		if strings.Contains(string(env), "RABBITMQ_NODE_PORT="+address[strings.LastIndex(address, ":")+1:]+"\x00") {
+			pidFile, environment = f, strings.Split(strings.TrimSuffix(string(env), "\x00"), "\x00")
 		}
 	}
 	require.NotEmpty(t, pidFile)
@@ -164,36 +216,27 @@ func TestBrokerKill(t *testing.T) {
 
 func TestMemoryPressure(t *testing.T) {
 	w := newWorld(t, target.Config{"host": local(t, nil)})
-	shared := func() (kib int) {
-		text, err := os.ReadFile("/proc/meminfo")
-		require.NoError(t, err)
-		for line := range strings.Lines(string(text)) {
-			if _, err := fmt.Sscanf(line, "Shmem: %d kB", &kib); err == nil {
-				return kib
-			}
-		}
-		t.Fatal("no Shmem")
-		return 0
-	}
-	before := shared()
 	const mib = 200
-	w.breaks("host.memory_pressure", native.Arguments{"target": "host", "for": "1m", "mib": mib}, func(fault.Plan) {
-		require.InDelta(t, mib, (shared()-before)/1024, 20)
+	var file string
+	w.breaks("host.memory_pressure", native.Arguments{"target": "host", "for": "1m", "mib": mib}, func(p fault.Plan) {
+		argv := p.Undo[0].Command.Argv
+		file = argv[len(argv)-1]
+		taken, err := os.Stat(file)
+		require.NoError(t, err)
+		require.EqualValues(t, mib<<20, taken.Sys().(*syscall.Stat_t).Blocks*512)
 	})
-	require.InDelta(t, 0, (shared()-before)/1024, 20)
+	require.NoFileExists(t, file)
 	for _, a := range []native.Arguments{{"mib": 1 << 30}, {"percent": 95}, {}, {"mib": 1, "percent": 1}, {"mib": -5}} {
 		a["target"], a["for"] = "host", "1m"
 		_, err := call(t, fault.Table(w.env()), "fault.host.memory_pressure", a)
 		require.Error(t, err)
 		t.Log(err)
 	}
-	left, err := filepath.Glob("/dev/shm/deskstorm_*")
-	require.NoError(t, err)
-	require.Empty(t, left)
 }
 
 // TestOVSStalePort: with a stale tag packets of a port reach nobody, and no error says so; a port without its device has ofport -1.
 func TestOVSStalePort(t *testing.T) {
+	t.Parallel()
 	ovstest.Require(t)
 	host, a, b := netnstest.New(t, "ovs"), netnstest.New(t, "a"), netnstest.New(t, "b")
 	ctx := t.Context()
@@ -267,16 +310,75 @@ func TestOVSStalePort(t *testing.T) {
 	require.Equal(t, "[]", get("Port", "vnet0", "tag"))
 	require.True(t, pings())
 
+	w.breaks("ovs.stale_port", arguments(native.Arguments{"port": "vnet0", "tag": 20}), func(fault.Plan) { // the guest goes meanwhile
+		_, err := s.Vsctl(ctx, "del-port", "vnet0")
+		require.NoError(t, err)
+	})
+	_, err = s.Vsctl(ctx, "add-port", "br-int", "vnet0")
+	require.NoError(t, err)
+
 	w.breaks("ovs.stale_port", arguments(native.Arguments{"bridge": "br-int"}), func(p fault.Plan) {
 		argv := p.Apply[0].Command.Argv
 		require.Eventually(t, func() bool { return get("Interface", argv[len(argv)-1], "ofport") == "-1" }, 10*time.Second, 50*time.Millisecond)
 	})
 	out, err := s.Vsctl(ctx, "list-ports", "br-int")
 	require.NoError(t, err)
-	require.Equal(t, "vnet0\nvnet1", strings.TrimSpace(out))
-	for _, a := range []native.Arguments{{"port": "vnet7"}, {"bridge": "br-ex"}, {}, {"port": "-x"}, {"port": "a", "tag": 5000}, {"port": "vnet0", "bridge": "br-int"}} {
+	require.ElementsMatch(t, []string{"vnet0", "vnet1"}, strings.Fields(out))
+	for _, a := range []native.Arguments{{"port": "vnet7"}, {"bridge": "br-ex"}, {}, {"port": "-x"}, {"port": "a", "tag": 5000},
+		{"port": "vnet0", "bridge": "br-int"}} {
 		_, err := call(t, fault.Table(w.env()), "fault.ovs.stale_port", arguments(a))
 		require.Error(t, err)
 		t.Log(err)
 	}
+}
+
+// TestMemoryOfControlGroup runs TestMemoryPressureInside in a control group that has less memory than the host.
+func TestMemoryOfControlGroup(t *testing.T) {
+	const limit = 600 << 20
+	for _, hierarchy := range []struct{ folder, limit string }{
+		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}, // version 1
+		{"/sys/fs/cgroup", "memory.max"},
+	} {
+		group := filepath.Join(hierarchy.folder, fmt.Sprintf("deskstorm-test-%d", os.Getpid()))
+		if os.Mkdir(group, 0o755) != nil {
+			continue
+		}
+		t.Cleanup(func() {
+			require.Eventually(t, func() bool { return os.Remove(group) == nil }, 10*time.Second, 50*time.Millisecond)
+		})
+		if os.WriteFile(filepath.Join(group, hierarchy.limit), []byte(strconv.Itoa(limit)), 0) != nil {
+			continue // its memory is not controlled
+		}
+		exe, err := os.Executable()
+		require.NoError(t, err)
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", `echo $$ > "$0/cgroup.procs" && exec "$@"`, group, exe,
+			"-test.run=^TestMemoryPressureInside$", "-test.v", "-test.count=1")
+		cmd.Env = append(os.Environ(), insideNamespace+"="+group)
+		out, err := cmd.CombinedOutput()
+		t.Logf("%s", out)
+		require.NoError(t, err)
+		require.Contains(t, string(out), "--- PASS: TestMemoryPressureInside")
+		return
+	}
+	t.Skip("no control group of memory can be made here")
+}
+
+func TestMemoryPressureInside(t *testing.T) {
+	group := os.Getenv(insideNamespace)
+	if !strings.HasPrefix(group, "/") {
+		return // it is a part of TestMemoryOfControlGroup
+	}
+	w := newWorld(t, target.Config{"host": local(t, nil)})
+	_, err := call(t, fault.Table(w.env()), "fault.host.memory_pressure", native.Arguments{"target": "host", "for": "1m", "mib": 500})
+	require.ErrorContains(t, err, "may be taken so that the host lives")
+	t.Log(err)
+	w.breaks("host.memory_pressure", native.Arguments{"target": "host", "for": "1m", "mib": 200}, func(fault.Plan) {
+		for _, name := range []string{"memory.usage_in_bytes", "memory.current"} {
+			if text, err := os.ReadFile(filepath.Join(group, name)); err == nil {
+				used := number(t, strings.TrimSpace(string(text))) >> 20
+				t.Logf("the group uses %d MiB", used)
+				require.Greater(t, used, 200)
+			}
+		}
+	})
 }

@@ -3,6 +3,7 @@ package fault_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -137,6 +138,7 @@ func TestLab(t *testing.T) {
 }
 
 func TestDesktops(t *testing.T) {
+	t.Parallel()
 	c, w := newLab(t, 6)
 	all := len(c.Sim.Servers())
 	stop := native.Arguments{"target": "cloud", "for": "5m", "count": 5, "all_projects": true, "seed": 7}
@@ -171,7 +173,8 @@ func TestDesktops(t *testing.T) {
 
 	openstack, err := w.do.Cloud(t.Context(), "cloud")
 	require.NoError(t, err)
-	w.breaks("desktops.reboot", native.Arguments{"target": "cloud", "for": "5m", "count": 4, "all_projects": true, "gate": 2}, func(p fault.Plan) {
+	reboot := native.Arguments{"target": "cloud", "for": "5m", "count": 4, "all_projects": true, "gate": 2}
+	w.breaks("desktops.reboot", reboot, func(p fault.Plan) {
 		for _, id := range p.Touches.Desktops {
 			actions, err := openstack.ServerActions(t.Context(), id)
 			require.NoError(t, err)
@@ -180,11 +183,24 @@ func TestDesktops(t *testing.T) {
 	})
 	becomes("ACTIVE", all)
 
-	_, err = call(t, fault.Table(w.env()), "fault.desktops.stop", native.Arguments{"target": "cloud", "for": "5m", "count": 11, "all_projects": true})
+	_, err = call(t, fault.Table(w.env()), "fault.desktops.stop",
+		native.Arguments{"target": "cloud", "for": "5m", "count": 11, "all_projects": true})
 	require.ErrorContains(t, err, "it hits 11 desktops; limits.desktops allows 10")
-	_, err = call(t, fault.Table(w.env()), "fault.desktops.stop", native.Arguments{"target": "cloud", "for": "5m", "count": 1, "name": "nobody-*"})
+	// One is deleted meanwhile: the others are started all the same.
+	result, err := call(t, fault.Table(w.env()), "fault.desktops.stop", stop)
+	require.NoError(t, err)
+	require.NoError(t, openstack.DeleteServer(t.Context(), chosen[2]))
+	require.Eventually(t, func() bool {
+		_, err := openstack.Server(t.Context(), chosen[2])
+		return errors.Is(err, cloud.ErrNotFound)
+	}, 30*time.Second, 10*time.Millisecond)
+	require.NoError(t, w.Undo(t.Context(), result["id"].(string)))
+	require.Eventually(t, func() bool { return len(byStatus(c)["SHUTOFF"]) == 0 }, 30*time.Second, 10*time.Millisecond)
+
+	_, err = call(t, fault.Table(w.env()), "fault.desktops.stop",
+		native.Arguments{"target": "cloud", "for": "5m", "count": 1, "name": "nobody-*"})
 	require.ErrorContains(t, err, "1 desktops are asked for, and 0 fit")
-	becomes("ACTIVE", all)
+	require.Empty(t, byStatus(c)["SHUTOFF"])
 }
 
 func count(actions []cloud.Action, name string) (n int) {

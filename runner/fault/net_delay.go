@@ -99,10 +99,7 @@ func (r *request) relays(ctx context.Context, t traffic, delay, jitter time.Dura
 	if !t.address.IsValid() || !t.address.IsSingleIP() || t.port == 0 {
 		return wrong("address", "the relay needs the service's IP address, and its port")
 	}
-	program := r.Relay
-	if len(program) == 0 {
-		program = []string{"deskstorm", "relay"}
-	}
+	program := r.relay(r.Targets[r.at])
 	if err := r.needs(ctx, program[0], "deskstorm there, which is the relay: the kernel cannot delay connections by itself"); err != nil {
 		return err
 	}
@@ -124,7 +121,7 @@ func (r *request) relays(ctx context.Context, t traffic, delay, jitter time.Dura
 	r.Notes["by"] = "a relay in user space: the service sees connections from the target's address; those that exist go on without " +
 		"delay, those through the relay end with the fault"
 
-	r.applies(target.Step{Start: &target.Start{Argv: slices.Concat(program, config.Args()), PidFile: pidFile}})
+	r.applies(target.Step{Start: &target.Start{Argv: slices.Concat(program, config.Args()), PidFile: pidFile}}, r.listens("t", port, 1))
 	// Only by their first packet: of a connection that exists the kernel may begin to know now, and would redirect it in its midst.
 	service := fmt.Sprintf("%s daddr %s tcp dport %d tcp flags & (fin|syn|rst|ack) == syn", family, showAddress(t.address), t.port)
 	// A connection that nobody redirected is somebody's who found the port.
@@ -144,6 +141,17 @@ func (r *request) relays(ctx context.Context, t traffic, delay, jitter time.Dura
 	// After the filter, so that no connection is sent to a relay that is gone.
 	r.undoes(target.Step{Signal: &target.Signal{PidFile: pidFile, Program: path.Base(program[0]), Signal: "KILL"}})
 	return err
+}
+
+// listens is a step that waits until so many sockets, of TCP ("t") or UDP ("u"), are at a port: a program that was started may not be
+// ready.
+func (r *request) listens(protocol string, port, sockets int) target.Step {
+	return shell(`for i in $(seq 100); do
+	[ "$(ss -Hln"$1" "sport = :$2" | wc -l)" -lt "$3" ] || exit 0
+	sleep 0.1
+done
+echo "nobody listens at port $2 after 10 s" >&2
+exit 1`, protocol, strconv.Itoa(port), strconv.Itoa(sockets))
 }
 
 // relayPort looks for a free port.

@@ -68,22 +68,40 @@ func (w wire) answered(t testing.TB, port, n int) float64 {
 		return err
 	}))
 	defer conn.Close()
+	send := func(kind byte, burst int) {
+		// What is dropped where it is sent is told the sender (EPERM).
+		if _, err := conn.Write([]byte{kind, byte(burst), byte(burst >> 8)}); err != nil {
+			require.ErrorIs(t, err, syscall.EPERM)
+		}
+	}
 	seen := 0
-	buffer := make([]byte, 2048)
-	const burst = 50 // fits into a socket's buffer
-	for sent := 0; sent < n; sent += burst {
-		for range burst {
-			// What is dropped where it is sent is told the sender (EPERM).
-			if _, err := conn.Write([]byte("hello")); err != nil {
-				require.ErrorIs(t, err, syscall.EPERM)
+	// read counts the answers, until there is none for a time; it tells whether a last one of the burst was among them.
+	read := func(burst int, wait time.Duration) (last bool) {
+		buffer := make([]byte, 16)
+		for {
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(wait)))
+			if n, err := conn.Read(buffer); err != nil || n != 3 {
+				return last
+			}
+			switch {
+			case buffer[0] == 'm':
+				seen++
+			case int(buffer[1])|int(buffer[2])<<8 == burst:
+				last, wait = true, 5*time.Millisecond
 			}
 		}
-		require.NoError(t, conn.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
-		for got := 0; got < burst; got++ {
-			if _, err := conn.Read(buffer); err != nil {
+	}
+	const size = 50 // fits into a socket's buffer
+	for burst := range n / size {
+		for range size {
+			send('m', burst)
+		}
+		// Answers come in the order of their questions: when a last one has come, which may be lost too, the others have, or are lost.
+		for try := 0; try < 40; try++ {
+			send('l', burst)
+			if read(burst, 25*time.Millisecond) {
 				break
 			}
-			seen++
 		}
 	}
 	return float64(seen) / float64(n)

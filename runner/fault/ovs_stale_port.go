@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/deskstorm/deskstorm/runner/native"
 	"github.com/deskstorm/deskstorm/runner/target"
@@ -23,7 +22,8 @@ func ovsStalePort() kind {
 			{Name: "port", Type: native.Text, Doc: "the port whose tag is stale, such as a guest's tap; or else bridge"},
 			{Name: "tag", Type: native.Integer, Doc: "the stale tag, 1 to 4094; 4094 if absent"},
 			{Name: "bridge", Type: native.Text, Doc: "the bridge that gets a port without a device"},
-			{Name: "database", Type: native.Text, Doc: "Open vSwitch's database, such as unix:/run/openvswitch/db.sock; its usual place if absent"},
+			{Name: "database", Type: native.Text,
+				Doc: "Open vSwitch's database, such as unix:/run/openvswitch/db.sock; its usual place if absent"},
 		},
 		host: func(ctx context.Context, r *request) error {
 			if err := r.needs(ctx, "ovs-vsctl", "openvswitch-switch"); err != nil {
@@ -33,7 +33,7 @@ func ovsStalePort() kind {
 			switch {
 			case (port == "") == (bridge == ""):
 				return wrong("port", "say port or bridge")
-			case !isRecord(port + bridge):
+			case !isDevice(port + bridge):
 				return wrong("port", "expected the name of a port or bridge, found %q", port+bridge)
 			case tag < 1 || tag > highestTag:
 				return wrong("tag", "expected 1 to %d", highestTag)
@@ -44,11 +44,6 @@ func ovsStalePort() kind {
 			return r.staleTag(ctx, port, tag)
 		},
 	}
-}
-
-// isRecord keeps options and expressions out of ovs-vsctl's arguments.
-func isRecord(name string) bool {
-	return isDevice(name) && !strings.HasPrefix(name, "-") && !strings.ContainsAny(name, "=,{}[]'")
 }
 
 // vsctl does not wait for the switch: one that is down would have it wait for ever, and the database is all that counts.

@@ -61,8 +61,10 @@ func (r *request) mustRun(ctx context.Context, services ...string) error {
 // daemonParameters say which process is meant.
 func daemonParameters() []native.Parameter {
 	return []native.Parameter{
-		{Name: "pid_file", Type: native.Text, Doc: "the file with the process id of the service's daemon; the processes that systemd knows if absent"},
-		{Name: "program", Type: native.Text, Doc: "the base name of the daemon's executable, so that no other process is meant; with pid_file"},
+		{Name: "pid_file", Type: native.Text,
+			Doc: "the file with the process id of the service's daemon; the processes that systemd knows if absent"},
+		{Name: "program", Type: native.Text,
+			Doc: "the base name of the daemon's executable, so that no other process is meant; with pid_file"},
 	}
 }
 

@@ -65,10 +65,14 @@ func Table(env Env) []native.Function {
 
 // undo is the action that ends a fault before its time.
 func undo(env Env, in *injected) native.Function {
+	var names []string
+	for _, k := range kinds() {
+		names = append(names, k.name)
+	}
 	f := native.Function{
 		Name: prefix + "undo", Kind: experiment.Action, Doc: "ends faults that this run has injected, before their time",
 		Parameters: []native.Parameter{
-			{Name: "fault", Type: native.Text, Doc: "which: all of a kind, such as net.loss"},
+			{Name: "fault", Type: native.Text, OneOf: names, Doc: "which: all of a kind, such as net.loss"},
 			{Name: "id", Type: native.Text, Doc: "which: the one with the id that its action returned"},
 		},
 	}

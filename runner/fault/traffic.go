@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strings"
 
 	"github.com/deskstorm/deskstorm/runner/native"
@@ -31,7 +32,8 @@ func trafficParameters() []native.Parameter {
 		{Name: "port", Type: native.Integer, Doc: "the service's port; any if absent"},
 		{Name: "protocol", Type: native.Text, OneOf: []string{"tcp", "udp"}, Doc: "of the port; tcp if absent"},
 		{Name: "device", Type: native.Text, Doc: "the network interface that the packets cross; all of the host if absent"},
-		{Name: "direction", Type: native.Text, OneOf: []string{to, from, both}, Doc: "packets to the service, from it, or both; both if absent"},
+		{Name: "direction", Type: native.Text, OneOf: []string{to, from, both},
+			Doc: "packets to the service, from it, or both; both if absent"},
 	}
 }
 
@@ -71,9 +73,11 @@ func deviceParameter(doc string) native.Parameter {
 	return native.Parameter{Name: "device", Type: native.Text, Doc: "the network interface " + doc}
 }
 
-// isDevice is what the kernel takes for an interface's name (dev_valid_name), and no quote, which nft could not take.
+// device is what the kernel takes for an interface's name (dev_valid_name), without what nft would take for something else.
+var device = regexp.MustCompile(`^[a-zA-Z0-9_@.~+!%-]{1,15}$`)
+
 func isDevice(name string) bool {
-	return name != "" && len(name) < 16 && name != "." && name != ".." && !strings.ContainsAny(name, "/: \t\n\"*")
+	return device.MatchString(name) && name != "." && name != ".." && !strings.HasPrefix(name, "-")
 }
 
 func (t traffic) String() string {

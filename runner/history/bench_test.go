@@ -1,6 +1,7 @@
 package history_test
 
 import (
+	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -50,7 +51,19 @@ func BenchmarkNight(b *testing.B) {
 			return info.Size()
 		})
 	})
-	b.Run("PostgreSQL", func(b *testing.B) { benchmarkNight(b, startPostgres(b).DSN, nil) })
+	b.Run("PostgreSQL", func(b *testing.B) {
+		dsn := startPostgres(b).DSN
+		db, err := sql.Open("pgx", dsn)
+		require.NoError(b, err)
+		defer db.Close()
+		benchmarkNight(b, dsn, func() (size int64) {
+			// The first night only: what later ones replaced is still there until it is vacuumed.
+			_, err := db.ExecContext(b.Context(), `VACUUM FULL`)
+			require.NoError(b, err)
+			require.NoError(b, db.QueryRowContext(b.Context(), `SELECT SUM(pg_total_relation_size(relid)) FROM pg_stat_user_tables`).Scan(&size))
+			return size
+		})
+	})
 }
 
 func benchmarkNight(b *testing.B, dsn string, size func() int64) {
@@ -61,9 +74,7 @@ func benchmarkNight(b *testing.B, dsn string, size func() int64) {
 			require.NoError(b, s.Save(b.Context(), r, "passed", nil))
 			require.NoError(b, s.Close())
 		}
-		if size != nil {
-			b.ReportMetric(float64(size())/1e6, "MB/night")
-		}
+		b.ReportMetric(float64(size())/1e6, "MB/night")
 	})
 	s := open(b, dsn)
 	for i := range 6 {

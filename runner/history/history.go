@@ -26,11 +26,13 @@ var (
 // How long a transaction with a run's windows may take. A night's are some ten megabytes, and the network may be slow.
 const patience = 5 * time.Minute
 
+// brief is how long one that reads a row may take.
+const brief = 20 * time.Second
+
 // Store is an open history. Its methods may be called by many goroutines at once.
 type Store struct {
 	db     *database.Database
 	holder string // who this is, in leases
-	ids    *regexp.Regexp
 }
 
 // Open opens the history, and makes its tables if there are none or brings them up to date.
@@ -55,7 +57,6 @@ func OpenDSN(ctx context.Context, dsn string) (*Store, error) {
 	return &Store{
 		db:     db,
 		holder: fmt.Sprintf("%s (process %d, %s)", clean(host), os.Getpid(), strings.ToLower(rand.Text()[:8])),
-		ids:    regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`),
 	}, nil
 }
 
@@ -65,8 +66,8 @@ func (s *Store) Close() error { return s.db.Close() }
 // Check says whether the database answers.
 func (s *Store) Check(ctx context.Context) error { return s.db.Check(ctx) }
 
-func (s *Store) checkID(id string) error {
-	if !s.ids.MatchString(id) {
+func checkID(id string) error {
+	if !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`).MatchString(id) {
 		return fmt.Errorf("run %.120q: %w", id, ErrID)
 	}
 	return nil

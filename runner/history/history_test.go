@@ -187,7 +187,7 @@ func TestSaveRefuses(t *testing.T) {
 		r := run(t, id, evening)
 		require.ErrorIs(t, s.Save(t.Context(), r, "", nil), history.ErrID)
 		require.ErrorIs(t, s.Begin(t.Context(), r), history.ErrID)
-		_, err := s.Spool(t.TempDir(), r, "", nil)
+		_, err := history.Spool(t.TempDir(), r, "", nil)
 		require.ErrorIs(t, err, history.ErrID)
 	}
 	require.ErrorContains(t, s.Save(t.Context(), run(t, "a", evening), "", json.RawMessage("{")), "its verdict is no JSON")

@@ -32,7 +32,8 @@ func (e *HeldError) Error() string {
 }
 
 // Lease is the right to do something that one does at a time. It is kept by the database's clock, so that machines whose clocks differ
-// agree on it. PostgreSQL's clock is its server's; SQLite's is this machine's, which has all who use the file.
+// agree on it. PostgreSQL's clock is its server's; SQLite's is this machine's, which has all who use the file. A Lease
+// is used by one goroutine at a time.
 type Lease struct {
 	Name string
 	// Token grows each time the lease changes hands. See PutAs.

@@ -49,7 +49,7 @@ type packedEntry struct {
 
 func (s *Store) put(ctx context.Context, doing string, e entry) error {
 	failed := func(err error) error { return fmt.Errorf("%s run %s: %w", doing, e.run.ID, err) }
-	if err := s.checkID(e.run.ID); err != nil {
+	if err := checkID(e.run.ID); err != nil {
 		return fmt.Errorf("%s a run: %w", doing, err)
 	}
 	if len(e.verdict) > 0 && !json.Valid(e.verdict) {

@@ -35,10 +35,10 @@ const (
 	damagedEnding = ".damaged"
 )
 
-// Spool writes a run to a file of a folder, which is made if there is none, so that it is not lost while the database is away. Drain
-// saves it. A run that is spooled again replaces the one before.
-func (s *Store) Spool(dir string, run record.Run, outcome string, verdict json.RawMessage) (path string, err error) {
-	if err := s.checkID(run.ID); err != nil {
+// Spool writes a run to a file of a folder, which is made if there is none, so that it is not lost while the database is away, even
+// if it could not be opened at all. Drain saves it. A run that is spooled again replaces the one before.
+func Spool(dir string, run record.Run, outcome string, verdict json.RawMessage) (path string, err error) {
+	if err := checkID(run.ID); err != nil {
 		return "", fmt.Errorf("spooling a run: %w", err)
 	}
 	path = filepath.Join(dir, run.ID+spoolEnding)
@@ -107,7 +107,7 @@ func (s *Store) SaveOrSpool(ctx context.Context, dir string, run record.Run, out
 	if err == nil {
 		return nil
 	}
-	path, e := s.Spool(dir, run, outcome, verdict)
+	path, e := Spool(dir, run, outcome, verdict)
 	if e != nil {
 		return fmt.Errorf("the run's results are lost: %w", errors.Join(err, e))
 	}
@@ -156,7 +156,7 @@ func (s *Store) drain(ctx context.Context, path string) (string, error) {
 	}
 	e, err := readSpooled(text)
 	if err == nil {
-		err = s.checkID(e.Run.ID)
+		err = checkID(e.Run.ID)
 	}
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errDamaged, err)

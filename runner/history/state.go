@@ -12,7 +12,7 @@ import (
 // Get returns what was put under a key. The error is ErrNotFound if nothing was.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	var value []byte
-	err := s.db.View(ctx, patience, func(tx *database.Tx) error {
+	err := s.db.View(ctx, brief, func(tx *database.Tx) error {
 		return tx.Row(`SELECT value FROM state WHERE key = $1`, clean(key)).Scan(&value)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -36,30 +36,6 @@ func (s *Store) PutAs(ctx context.Context, l *Lease, key string, value []byte) e
 		_, err := l.held(tx)
 		return err
 	})
-}
-
-// Change replaces what is under a key by what change makes of it, nil being nothing, with nobody else in between. An error of change's
-// leaves it as it is. Change may be called again when the database asks for that.
-func (s *Store) Change(ctx context.Context, key string, change func(was []byte) ([]byte, error)) error {
-	err := s.db.Transact(ctx, func(tx *database.Tx) error {
-		if err := tx.Lock("state " + key); err != nil {
-			return err
-		}
-		var was []byte
-		err := tx.Row(`SELECT value FROM state WHERE key = $1`, clean(key)).Scan(&was)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		is, err := change(was)
-		if err != nil {
-			return err
-		}
-		return writeState(tx, key, is)
-	})
-	if err != nil {
-		return fmt.Errorf("changing the state %s: %w", key, err)
-	}
-	return nil
 }
 
 func writeState(tx *database.Tx, key string, value []byte) error {

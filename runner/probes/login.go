@@ -147,7 +147,6 @@ func (v *visit) run(ctx context.Context, driver client.Driver, who Login, passwo
 	session, err := driver.Login(login, client.Login{
 		User: who.User, Password: password, Seat: who.Seat, Site: who.Site, ThinClient: who.ThinClient, Tags: who.Tags,
 	})
-	v.Timings["login"] = milliseconds(time.Since(begin))
 	if err != nil {
 		if failed := (*client.Error)(nil); errors.As(err, &failed) {
 			v.steps(failed.Steps)
@@ -161,6 +160,7 @@ func (v *visit) run(ctx context.Context, driver client.Driver, who Login, passwo
 			err = errors.Join(err, fmt.Errorf("logging out: %w", left))
 		}
 	}()
+	v.Timings["login"] = milliseconds(time.Since(begin))
 	v.Desktop, v.Pool = session.Desktop.Name, session.Desktop.Pool
 	v.steps(session.Steps)
 	connecting, cancelConnect := context.WithTimeout(ctx, who.Timeout)

@@ -90,7 +90,7 @@ func (r Report) page() page {
 	css, script := uplotCSS+"\n"+pageCSS, uplotJS+"\n"+pageJS
 	p := page{
 		Title: r.title(), Outcome: words(r.Verdict.Outcome), Class: string(r.Verdict.Outcome), Reason: sentence(r.Verdict.Reason),
-		Flaky: r.flaky(), CSS: template.CSS(css), Script: template.JS(script), License: uplotLicense, //nolint:gosec // our own files
+		Flaky: r.flaky(), CSS: template.CSS(css), Script: template.JS(script), License: uplotLicense,
 		// A page without sources: what it has it has in itself, and only scripts and styles of these very bytes are obeyed.
 		Policy: fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; img-src data:; base-uri 'none'; form-action 'none'",
 			digest(script), digest(css)),
@@ -143,16 +143,20 @@ func (r Report) facts() [][2]string {
 		{"trigger", r.Run.Trigger}, {"status", string(r.Run.Status)},
 	}
 	facts = append(facts, [2]string{"tags", strings.Join(r.Run.Tags, ", ")})
+	if p := r.Run.Points; p != nil {
+		lost := fmt.Sprint(p.Lost)
+		if p.Lost < 0 {
+			lost = "unknown"
+		}
+		facts = append(facts, [2]string{"points for InfluxDB",
+			fmt.Sprintf("%d, written %d, waiting %d, dropped %d, lost %s", p.Offered, p.Written, p.Buffered, p.Dropped, lost)})
+	}
 	return slices.DeleteFunc(facts, func(f [2]string) bool { return f[1] == "" })
 }
 
 func generator(g record.Generator) generatorRow {
-	exit := fmt.Sprint(g.ExitCode)
-	if g.Lost != "" {
-		exit += ", lost results: " + g.Lost
-	}
 	return generatorRow{
 		g.Activity + ", " + g.Segment, verdict.Share.Format(g.MachineCPU), fmt.Sprintf("%d MiB", g.MaxRSS>>20),
-		fmt.Sprint(g.Iterations), fmt.Sprint(g.Dropped), exit,
+		fmt.Sprint(g.Iterations), fmt.Sprint(g.Dropped), exited(g),
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
@@ -76,7 +77,25 @@ func TestPage(t *testing.T) {
 			picture(ctx, t, fmt.Sprintf("report-%d-%s.png", width, scheme), scheme)
 		}
 	}
+	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(1280, 1000)))
+	printed(ctx, t, "report.pdf")
 	require.Empty(t, complaints())
+}
+
+// printed prints the page, for people to look at.
+func printed(ctx context.Context, t *testing.T, name string) {
+	t.Helper()
+	dir := os.Getenv(screenshotEnv)
+	if dir == "" {
+		return
+	}
+	require.NoError(t, chromedp.Run(ctx, chromedp.ActionFunc(func(ctx context.Context) error {
+		pdf, _, err := page.PrintToPDF().WithPaperWidth(8.27).WithPaperHeight(11.69).WithPrintBackground(false).Do(ctx)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, name), pdf, 0o600)
+	})))
 }
 
 // TestPageOfHostileTexts: what others wrote is text.

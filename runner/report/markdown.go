@@ -22,7 +22,8 @@ func (r Report) Markdown(w io.Writer) error {
 	if f := r.flaky(); f != "" {
 		fmt.Fprintf(&b, "\n%s\n", md(f))
 	}
-	fmt.Fprintf(&b, "\nRun `%s`, %s, began %s, took %s.\n", code(r.Run.ID), md(r.Run.Trigger), moment(r.Run.Began), took(r.Run.Began, r.Run.Ended))
+	fmt.Fprintf(&b, "\nRun `%s`, %s, began %s, took %s.\n",
+		code(r.Run.ID), md(r.Run.Trigger), moment(r.Run.Began), took(r.Run.Began, r.Run.Ended))
 
 	table(&b, "Findings", []string{"result", "about", "finding", "value", "limit", "samples"}, func(row func(...string)) {
 		for _, f := range r.findings() {

@@ -181,6 +181,24 @@ func undone(f record.Fault) string {
 	return "after " + took(f.Injected, f.Undone) + by
 }
 
+// exited says how a load generator ended.
+func exited(g record.Generator) string {
+	s := "ended"
+	switch {
+	case g.Stopped:
+		s = "stopped"
+	case g.ExitCode != 0:
+		s = fmt.Sprintf("exit code %d", g.ExitCode)
+		if g.ExitMeans != "" {
+			s += " (" + g.ExitMeans + ")"
+		}
+	}
+	if g.Lost != "" {
+		s += ", lost results: " + g.Lost
+	}
+	return s
+}
+
 // activity is one that was run once or, in a hypothesis that is checked again and again, many times.
 type activity struct {
 	record.Activity               // its first; Ended is that of the last

@@ -73,19 +73,16 @@ func (r Report) timeline() []timelineRow {
 		rows = append(rows, row)
 	}
 	for _, f := range r.Run.Faults {
-		row := timelineRow{What: "fault", Name: f.Fault + ": " + f.What, State: undone(f), Began: since(f.Injected), Took: took(f.Injected, f.Undone),
-			Bad: !f.Injected.IsZero() && f.Undone.IsZero()}
+		row := timelineRow{What: "fault", Name: f.Fault + ": " + f.What, State: undone(f), Began: since(f.Injected),
+			Took: took(f.Injected, f.Undone), Bad: !f.Injected.IsZero() && f.Undone.IsZero()}
 		if !f.Injected.IsZero() {
 			row.Bars = []bar{place(f.Injected, f.Undone, "fault")}
 		}
 		rows = append(rows, row)
 	}
 	for _, g := range r.Run.Generators {
-		row := timelineRow{What: "load", Name: g.Activity + ", " + g.Segment, State: fmt.Sprintf("exit code %d", g.ExitCode),
-			Began: since(g.Began), Took: took(g.Began, g.Ended), Bad: g.ExitCode != 0 || g.Lost != ""}
-		if g.Lost != "" {
-			row.State += ", lost results: " + g.Lost
-		}
+		row := timelineRow{What: "load", Name: g.Activity + ", " + g.Segment, State: exited(g),
+			Began: since(g.Began), Took: took(g.Began, g.Ended), Bad: g.ExitCode != 0 && !g.Stopped || g.Lost != ""}
 		if !g.Began.IsZero() {
 			row.Bars = []bar{place(g.Began, g.Ended, "load")}
 		}
@@ -166,7 +163,8 @@ func (r Report) breakdown() *breakdown {
 			v := mean(site, step)
 			width := percent(100 * v / longest)
 			row.Cells = append(row.Cells, verdict.Millis.Format(v))
-			row.Bars = append(row.Bars, bar{X: x, Width: width, Class: fmt.Sprintf("step%d", i%12), Title: step + ": " + verdict.Millis.Format(v)})
+			title := step + ": " + verdict.Millis.Format(v)
+			row.Bars = append(row.Bars, bar{X: x, Width: width, Class: fmt.Sprintf("step%d", i%12), Title: title})
 			x += width
 		}
 		b.Rows = append(b.Rows, row)
@@ -233,24 +231,24 @@ func (r Report) sites() []siteTable {
 		if len(figures) < 2 {
 			continue
 		}
-		most, sizes := 0.0, map[string]float64{}
+		most, limitOf := 0.0, 0.0
 		for _, f := range figures {
 			most = max(most, f.Value)
 		}
 		for _, f := range r.Verdict.Findings {
 			if objective(f) && f.Metric == figures[0].Metric && f.Step == g.step && f.Percentile == figures[0].Percentile && f.Limit > 0 &&
 				(f.Site == "" || f.Site == figures[0].Site) {
-				sizes["limit"] = f.Limit
+				limitOf = f.Limit
 			}
 		}
-		most = max(most, min(sizes["limit"], 2*most)) // a limit that is far away would leave the bars no room
+		most = max(most, min(limitOf, 2*most)) // a limit that is far away would leave the bars no room
 		table := siteTable{Title: strip(figures[0])}
 		for _, f := range figures {
 			row := siteRow{Site: f.Site, Samples: number(float64(f.Samples)), Value: f.Unit.Format(f.Value), Bar: bar{Class: "activity"}}
 			if most > 0 {
 				row.Bar.Width = percent(100 * f.Value / most)
-				if l := sizes["limit"]; l > 0 && l <= most {
-					at := percent(100 * l / most)
+				if limitOf > 0 && limitOf <= most {
+					at := percent(100 * limitOf / most)
 					row.Limit = &at
 				}
 			}

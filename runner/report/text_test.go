@@ -139,3 +139,21 @@ func TestWritersFail(t *testing.T) {
 	require.ErrorIs(t, r.JUnit(full{}), os.ErrClosed)
 	require.ErrorIs(t, r.Text(full{}, true), os.ErrClosed)
 }
+
+// TestNothingConfigured: what activities answered, what load generators said and the journal may hold secrets, and are not shown.
+func TestNothingConfigured(t *testing.T) {
+	r := sample(t)
+	r.Run.Journal = []byte(`{"secret": "hunter2"}`)
+	for i := range r.Run.Activities {
+		r.Run.Activities[i].Output = []byte(`{"body": "hunter2"}`)
+	}
+	for i := range r.Run.Generators {
+		r.Run.Generators[i].Stderr = "password hunter2"
+	}
+	var b bytes.Buffer
+	require.NoError(t, r.HTML(&b))
+	require.NoError(t, r.Markdown(&b))
+	require.NoError(t, r.JUnit(&b))
+	require.NoError(t, r.Text(&b, true))
+	require.NotContains(t, b.String(), "hunter2")
+}

@@ -74,7 +74,7 @@ func newClock(windows []*results.Aggregate) clock {
 	}
 	windowsOf := math.Ceil(float64(until.Sub(c.from)) / float64(c.step) / maxPoints)
 	c.step *= time.Duration(max(1, windowsOf))
-	c.number = int(math.Ceil(float64(until.Sub(c.from)) / float64(c.step)))
+	c.number = max(1, int(math.Ceil(float64(until.Sub(c.from))/float64(c.step)))) // a window may be without length
 	return c
 }
 
@@ -127,7 +127,7 @@ func (c clock) gather(windows []*results.Aggregate, name func(*results.Aggregate
 	rows := map[string][]*slot{}
 	for _, a := range windows {
 		key := name(a)
-		if key == "" {
+		if key == "" || a.Count == 0 {
 			continue
 		}
 		if rows[key] == nil {
@@ -264,7 +264,8 @@ func label(metric, step string) string {
 func (r Report) percentiles(c clock, metric, step string) chart {
 	rows, c := c.trend(r.Run.Windows, metric, func(t results.Tags) string { return given(t.Step == step, "all") })
 	row := rows["all"]
-	ch := chart{Title: label(metric, step), About: "Percentiles over time, all sites together" + c.each(), Unit: unitMillis, X: c.seconds(),
+	ch := chart{Title: label(metric, step), About: "Percentiles over time, all sites together" + c.each(),
+		Unit: unitMillis, X: c.seconds(),
 		Columns: []string{"", "samples", "p50", "p95", "p99", "max"}}
 	for _, q := range []float64{50, 95, 99} {
 		ch.Lines = append(ch.Lines, draw("p"+number(q), row, func(s *slot) float64 { return s.Quantile(q / 100) }))
@@ -292,7 +293,8 @@ func (r Report) steps(c clock, metric string) chart {
 
 func (r Report) sitesOver(c clock, metric, step string) (chart, bool) {
 	rows, c := c.trend(r.Run.Windows, metric, func(t results.Tags) string { return given(t.Step == step, t.Site) })
-	ch := chart{Title: label(metric, step) + ", by site", About: "The 95th percentile at each site" + c.each(), Unit: unitMillis, X: c.seconds(),
+	ch := chart{Title: label(metric, step) + ", by site", About: "The 95th percentile at each site" + c.each(),
+		Unit: unitMillis, X: c.seconds(),
 		Columns: []string{"site", "samples", "p50", "p95", "p99", "max"}}
 	sites := slices.Sorted(maps.Keys(rows))
 	if len(sites) < 2 {

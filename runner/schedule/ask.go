@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// RunNow starts a run of a job, or lets it wait for its group; the end of ctx does not end it. In a blackout and in maintenance it is
-// refused with ErrClosed, unless it is forced. Others are ErrNoJob, ErrNotLeading, ErrBusy and ErrStopped.
+// RunNow starts a run of a job, or lets it wait for its group; the end of ctx does not end it. In a blackout and in
+// maintenance it is refused with ErrClosed, unless it is forced. Others are ErrNoJob, ErrNotLeading, ErrBusy and ErrStopped.
 func (s *Scheduler) RunNow(job string, force bool) error {
 	j := s.find(job)
 	if j == nil {
@@ -66,6 +66,8 @@ func (s *Scheduler) setPause(ctx context.Context, job string, p *Pause) error {
 	if s.find(job) == nil {
 		return ErrNoJob
 	}
+	s.asking.Lock()
+	defer s.asking.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := s.options.Store.SetPause(ctx, job, p); err != nil {

@@ -52,7 +52,7 @@ func Read(r *configfile.Reader, n ast.Node) Config {
 func readJob(r *configfile.Reader, name string, n ast.Node) Job {
 	j := Job{Name: name, Zone: time.UTC, Overlap: OverlapSkip, CatchUp: CatchUpNone}
 	zones := map[string]*time.Location{}
-	var cronNode, blackoutNode ast.Node
+	var cronNode, jitterNode, blackoutNode ast.Node
 	r.Mapping(n, configfile.Keys{
 		"experiment": readExperiment(r, &j),
 		"cron": func(n ast.Node) {
@@ -60,9 +60,12 @@ func readJob(r *configfile.Reader, name string, n ast.Node) Job {
 			r.Text(&j.Cron)(n)
 		},
 		"timezone": readZone(r, &j.Zone),
-		"jitter":   r.Duration(&j.Jitter, 0, maxJitter),
-		"overlap":  configfile.OneOf(r, &j.Overlap, OverlapSkip, OverlapQueue, OverlapReplace),
-		"group":    r.Name(&j.Group),
+		"jitter": func(n ast.Node) {
+			jitterNode = n
+			r.Duration(&j.Jitter, 0, maxJitter)(n)
+		},
+		"overlap": configfile.OneOf(r, &j.Overlap, OverlapSkip, OverlapQueue, OverlapReplace),
+		"group":   r.Name(&j.Group),
 		"blackout": func(n ast.Node) {
 			blackoutNode = n
 			r.List(func(n ast.Node) {
@@ -105,13 +108,9 @@ func readJob(r *configfile.Reader, name string, n ast.Node) Job {
 		r.Wrong(cronNode, "%s", err)
 		return j
 	}
-	wrong := validate(&j, time.Now())
-	switch {
-	case wrong == nil:
-	case blackoutNode != nil && wrong.blackout:
-		r.Wrong(blackoutNode, "%s", wrong.message)
-	default:
-		r.Wrong(cronNode, "%s", wrong.message)
+	at := map[string]ast.Node{"cron": cronNode, "jitter": jitterNode, "blackout": blackoutNode}
+	if key, message := validate(&j, time.Now()); key != "" {
+		r.Wrong(at[key], "%s", message)
 	}
 	return j
 }
@@ -130,7 +129,8 @@ func readExperiment(r *configfile.Reader, j *Job) func(ast.Node) {
 			return
 		}
 		if strings.ContainsAny(text, `/\`) {
-			r.Wrong(n, "expected an experiment's file (.yaml, .yml or .json), or the name of one that is shipped, found %s", configfile.Found(n))
+			r.Wrong(n, "expected an experiment's file (.yaml, .yml or .json), or the name of one that is shipped, found %s",
+				configfile.Found(n))
 			return
 		}
 		j.Experiment = text
@@ -201,22 +201,19 @@ func readVariables(r *configfile.Reader, to *map[string]any) func(ast.Node) {
 	}
 }
 
-// wrong is what is wrong with a job whose keys are right each for itself.
-type wrong struct {
-	blackout bool // it is about that
-	message  string
-}
-
-// validate finds jobs that would never run.
-func validate(j *Job, now time.Time) *wrong {
+// validate finds jobs that would never run, or not as they look. It returns the key that is wrong, if there is one.
+func validate(j *Job, now time.Time) (key, message string) {
 	first, ok := j.After(now)
 	if !ok {
-		return &wrong{message: fmt.Sprintf("%q is never: no day in the next years is that", j.Cron)}
+		return "cron", fmt.Sprintf("%q is never: no day in the next years is that", j.Cron)
+	}
+	if shortest := j.timing.shortest(); j.Jitter > shortest {
+		return "jitter", fmt.Sprintf("expected at most %s, the time between two runs of %q, found %s", shortest, j.Cron, j.Jitter)
 	}
 	if len(j.Blackout) > 0 && j.alwaysDark(first) {
-		return &wrong{true, fmt.Sprintf("the blackout covers each run of %q in the next year; nothing would ever run", j.Cron)}
+		return "blackout", fmt.Sprintf("the blackout covers each run of %q in the next year; nothing would ever run", j.Cron)
 	}
-	return nil
+	return "", ""
 }
 
 // alwaysDark says whether all occurrences of a year are in a blackout.

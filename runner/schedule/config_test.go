@@ -58,12 +58,15 @@ func TestMistakes(t *testing.T) {
 		{"a: {cron: '@daily'}", "a: experiment is missing"},
 		{"a: {experiment: smoke}", "a: cron is missing"},
 		{"a:\n  cron: 0 0 30 2 *" + rest, `d.yaml:2:9: a.cron: "0 0 30 2 *" is never`},
-		{"a:\n  cron: ', * * * *'" + rest, "is never"},
+		{"a:\n  cron: ', * * * *'" + rest, `expected a value in each field, found ","`},
+		{"a:\n  cron: '*/15 * * * *'\n  jitter: 16m" + rest,
+			"d.yaml:3:11: a.jitter: expected at most 15m0s, the time between two runs"},
 		{"a:\n  cron: '* * * *'" + rest, "a.cron: expected five fields"},
 		{"a:\n  cron: '@daily'\n  timezone: Europe/Nowhere" + rest, `d.yaml:3:13: a.timezone: "Europe/Nowhere" is no time zone`},
 		{"a:\n  cron: '@daily'\n  blackout: ['22:00-02:00']" + rest, "d.yaml:3:13: a.blackout: the blackout covers each run"},
-		{"a:\n  cron: '* * * * *'\n  blackout: [Mon-Fri, 'Sat-Sun 00:00-12:00', 'Sat,Sun 12:00-24:00']" + rest, "the blackout covers each run"},
-		{"a:\n  cron: '*/7 9-17 * * 1'\n  jitter: 50m\n  blackout: ['Mon 08:00-20:00']" + rest, "the blackout covers each run"},
+		{"a:\n  cron: '* * * * *'\n  blackout: [Mon-Fri, 'Sat-Sun 00:00-12:00', 'Sat,Sun 12:00-24:00']" + rest,
+			"the blackout covers each run"},
+		{"a:\n  cron: '*/7 9-17 * * 1'\n  jitter: 4m\n  blackout: ['Mon 08:00-20:00']" + rest, "the blackout covers each run"},
 		{"a:\n  cron: '@daily'\n  blackout: ['8-10']" + rest, "a.blackout[0]: expected a window such as"},
 		{"a:\n  cron: '@daily'\n  deadline: 25:00" + rest, "expected a duration from 10s to 168h"},
 		{"a:\n  cron: '@daily'\n  deadline: 1s" + rest, "expected a duration from 10s to 168h"},
@@ -84,7 +87,7 @@ func TestMistakes(t *testing.T) {
 	for _, good := range []string{
 		"a:\n  cron: '* * * * *'\n  blackout: [Mon-Fri, 'Sat-Sun 00:00-12:00']" + rest,
 		"a:\n  cron: '0 0 29 2 *'" + rest,
-		"a:\n  cron: '0 12 * * *'\n  jitter: 12h\n  blackout: ['12:00-12:01']" + rest,
+		"a:\n  cron: '0 12 * * *'\n  jitter: 24h\n  blackout: ['12:00-12:01']" + rest,
 	} {
 		r, n := configfile.Parse([]byte(good), "d.yaml", "the schedule")
 		Read(r, n)

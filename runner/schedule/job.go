@@ -131,8 +131,8 @@ func (j *Job) After(t time.Time) (Occurrence, bool) {
 	return Occurrence{Job: j.Name, At: at, Due: due, Skip: j.closed(due)}, true
 }
 
-// jitter is how much later an occurrence is than its cron line says, in whole seconds. It is made from the job's name and the time, not
-// drawn: it can be shown before, and no runner thinks otherwise.
+// jitter is how much later an occurrence is than its cron line says, in whole seconds. It is made from the job's name and the
+// time, not drawn: it can be shown before, and no runner thinks otherwise.
 func (j *Job) jitter(at time.Time) time.Duration {
 	seconds := uint64(j.Jitter / time.Second)
 	if seconds == 0 {
@@ -151,6 +151,20 @@ func (j *Job) closed(t time.Time) *Skip {
 		if summary, ok := j.Calendar.At(t); ok {
 			return &Skip{Maintenance, "maintenance: " + summary}
 		}
+	}
+	return nil
+}
+
+// prepare makes the timing of a job that Read has not made.
+func (j *Job) prepare() (err error) {
+	if j.timing.zone != nil {
+		return nil
+	}
+	if j.Zone == nil {
+		j.Zone = time.UTC
+	}
+	if j.timing, err = parseTiming(j.Cron, j.Zone); err != nil {
+		return fmt.Errorf("the cron line of %s: %w", j.Name, err)
 	}
 	return nil
 }

@@ -1,9 +1,6 @@
 package schedule
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // State is what is known of a job from before.
 type State struct {
@@ -66,8 +63,8 @@ const (
 	longest = 366 * 24 * time.Hour
 )
 
-// Decide says what to do about a job's occurrences since its mark. Of several that are due, the latest is run if it is not too late, or
-// if the job catches up: never more than one.
+// Decide says what to do about a job's occurrences since its mark. Of several that are due, the latest is run if it is not too
+// late, or if the job catches up: never more than one.
 func Decide(j *Job, s State, now time.Time) Decision {
 	d := Decision{Mark: s.Mark}
 	switch {
@@ -112,22 +109,22 @@ func Decide(j *Job, s State, now time.Time) Decision {
 	if d.Run == nil {
 		return d
 	}
-	d.Trigger = Scheduled
-	if now.Sub(d.Run.Due) <= late {
-		return d
+	behind, why := now.Sub(d.Run.Due), (*Skip)(nil)
+	if behind > heldUp {
+		why = j.closed(now)
 	}
-	d.Trigger = CaughtUp
-	why := j.closed(now)
-	switch {
-	case j.CatchUp != CatchUpLatest:
+	switch d.Trigger = Scheduled; {
+	case behind > late && j.CatchUp != CatchUpLatest:
 		why = &missed
 	case why != nil:
-		why = &Skip{why.Reason, fmt.Sprintf("it was missed, and may not be caught up %s", why.Why)}
-	default:
-		return d
+		why = &Skip{why.Reason, "it was missed, and may not be run now: " + why.Why}
+	case behind > late:
+		d.Trigger = CaughtUp
 	}
-	skip(*d.Run, *why)
-	d.Run = nil
+	if why != nil {
+		skip(*d.Run, *why)
+		d.Run = nil
+	}
 	return d
 }
 

@@ -64,12 +64,19 @@ func TestDecide(t *testing.T) {
 		{"too late", job(t, "0 2 * * *"), day + "01:00:00Z", day + "02:11:00Z", "", "1 missed"},
 		{"too late, caught up", job(t, "0 2 * * *", "catch_up: latest"), day + "01:00:00Z", day + "08:00:00Z", "02:00 catch-up", ""},
 		{"a day asleep is one run", job(t, "*/15 * * * *"), "2026-11-25T02:00:00Z", day + "02:00:00Z", "02:00 schedule", "95 missed"},
-		{"a day asleep is one caught up", job(t, "20 * * * *", "catch_up: latest"), "2026-11-25T02:00:00Z", day + "02:00:00Z", "01:20 catch-up", "23 missed"},
+		{"a day asleep is one caught up", job(t, "20 * * * *", "catch_up: latest"), "2026-11-25T02:00:00Z", day + "02:00:00Z",
+			"01:20 catch-up", "23 missed"},
 		{"blackout", job(t, "0 * * * *", `blackout: ["08:00-18:00"]`), day + "07:30:00Z", day + "08:00:00Z", "", "1 blackout"},
 		{"its end", job(t, "0 * * * *", `blackout: ["08:00-18:00"]`), day + "17:30:00Z", day + "18:00:00Z", "18:00 schedule", ""},
-		{"the latest that may", job(t, "0 2,12 * * *", "catch_up: latest", `blackout: ["08:00-18:00"]`), day + "00:00:00Z", day + "19:00:00Z",
+		{"the latest that may", job(t, "0 2,12 * * *", "catch_up: latest", `blackout: ["08:00-18:00"]`), day + "00:00:00Z",
+			day + "19:00:00Z",
 			"02:00 catch-up", "1 blackout"},
-		{"nothing is caught up in a blackout", job(t, "0 2 * * *", "catch_up: latest", `blackout: ["08:00-18:00"]`), day + "00:00:00Z", day + "09:00:00Z",
+		{"a little late, and into a blackout", job(t, "55 7 * * *", `blackout: ["08:00-18:00"]`), day + "07:00:00Z",
+			day + "08:03:00Z", "", "1 blackout"},
+		{"some seconds late, and into a blackout", job(t, "59 7 * * *", `blackout: ["08:00-18:00"]`), day + "07:00:00Z",
+			day + "07:59:20Z", "07:59 schedule", ""},
+		{"nothing is caught up in a blackout", job(t, "0 2 * * *", "catch_up: latest", `blackout: ["08:00-18:00"]`),
+			day + "00:00:00Z", day + "09:00:00Z",
 			"", "1 blackout"},
 		{"the clock was set back", job(t, "*/15 * * * *"), day + "02:45:00Z", day + "02:00:00Z", "", ""},
 		{"the clock had been years ahead", job(t, "*/15 * * * *"), "2036-01-01T00:00:00Z", day + "02:00:00Z", "", ""},
@@ -95,12 +102,13 @@ func TestDecide(t *testing.T) {
 	require.True(t, Decide(j, state(j, now.AddDate(1, 0, 0)), now).Ahead)
 	paused := state(j, now.AddDate(0, 0, -9))
 	paused.Pause = &Pause{}
-	require.Equal(t, []Skipped{{"nightly", moment(t, "2026-11-18T02:00:00Z"), moment(t, day+"02:00:00Z"), 9, Skip{Paused, "the job is paused"}}},
+	require.Equal(t, []Skipped{{"nightly", moment(t, "2026-11-18T02:00:00Z"), moment(t, day+"02:00:00Z"), 9,
+		Skip{Paused, "the job is paused"}}},
 		Decide(j, paused, now).Skipped)
 }
 
-// TestYear: in each zone, over a year with its changes of the clock, each occurrence is run once or accounted as skipped, though the
-// runner is away, the clock is set and jobs are paused, again and again.
+// TestYear: in each zone, over a year with its changes of the clock, each occurrence is run once or accounted as skipped,
+// though the runner is away, the clock is set and jobs are paused, again and again.
 func TestYear(t *testing.T) {
 	random := rand.New(rand.NewPCG(6, 2026))
 	for _, name := range []string{"Europe/Berlin", "America/Santiago", "Australia/Lord_Howe"} {
@@ -248,14 +256,15 @@ func TestWindows(t *testing.T) {
 		_, got := in([]Window{w}, moment(t, c.at), berlin)
 		require.Equal(t, c.want, got, "%s at %s", c.window, c.at)
 	}
-	for _, bad := range []string{"", " ", "8-18", "08:00", "Foo", "Mon-", "08:00-08:00", "25:00-26:00", "24:00-06:00", "Mon 08:60-09:00", "Mon,,Tue"} {
+	for _, bad := range []string{"", " ", "8-18", "08:00", "Foo", "Mon-", "08:00-08:00", "25:00-26:00", "24:00-06:00",
+		"Mon 08:60-09:00", "Mon,,Tue"} {
 		_, err := parseWindow(bad)
 		require.Error(t, err, bad)
 	}
 }
 
-// TestMaintenance: what a calendar has is not run, in the wall time of its zone; a file that changes is read again, and one that cannot
-// be read is not forgotten.
+// TestMaintenance: what a calendar has is not run, in the wall time of its zone; a file that changes is read again, and one
+// that cannot be read is not forgotten.
 func TestMaintenance(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "maintenance.ics")
 	write := func(events string) {
@@ -263,7 +272,8 @@ func TestMaintenance(t *testing.T) {
 	}
 	write("BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Storage upgrade\r\nDTSTART;TZID=W. Europe Standard Time:20261102T010000\r\n" +
 		"DURATION:PT4H\r\nRRULE:FREQ=WEEKLY;BYDAY=MO\r\nEND:VEVENT\r\n")
-	j := job(t, "0 2 * * *", "timezone: Europe/Berlin", "calendar: "+path, `calendar_zones: {"W. Europe Standard Time": Europe/Berlin}`)
+	j := job(t, "0 2 * * *", "timezone: Europe/Berlin", "calendar: "+path,
+		`calendar_zones: {"W. Europe Standard Time": Europe/Berlin}`)
 	var got []string
 	for _, o := range j.Upcoming(State{}, moment(t, "2026-11-27T12:00:00Z"), 4) {
 		if o.Skip != nil {

@@ -50,6 +50,8 @@ type Scheduler struct {
 	look    time.Duration // between two looks at the clock, at the longest
 	nudge   chan struct{}
 	runs    sync.WaitGroup
+	asking  sync.Mutex          // held while states are read or pauses written, so that no answer is older than what it replaces
+	tried   map[string]Decision // of this lead, by job: accounted for, with an error; the loop's alone
 
 	mutex    sync.Mutex
 	board    board
@@ -83,7 +85,7 @@ const (
 	maxRecent = 100
 )
 
-// New makes a scheduler of jobs that Read has read, and reads their calendars.
+// New makes a scheduler, and reads the jobs' calendars.
 func New(o Options) (*Scheduler, error) {
 	if o.Leader == nil {
 		o.Leader = Alone{}
@@ -96,6 +98,9 @@ func New(o Options) (*Scheduler, error) {
 		board: board{running: map[string]*running{}}, states: map[string]State{}, trouble: map[string]string{},
 	}
 	for _, j := range o.Jobs {
+		if err := j.prepare(); err != nil {
+			return nil, err
+		}
 		if j.Calendar != nil {
 			if err := j.Calendar.Load(); err != nil {
 				return nil, err
@@ -142,12 +147,13 @@ func (s *Scheduler) lead(ctx context.Context, lost <-chan struct{}) error {
 	s.leads, s.lost = true, lost
 	delete(s.trouble, "the lead")
 	s.mutex.Unlock()
+	s.tried = map[string]Decision{}
 	s.log.Info("this runner starts the runs", "jobs", len(s.jobs))
 	defer func() {
 		s.mutex.Lock()
 		s.leads = false
 		s.mutex.Unlock()
-		if ctx.Err() == nil {
+		if _, alone := s.options.Leader.(Alone); !alone && ctx.Err() == nil {
 			s.drop(Skip{Stopped, "this runner stopped to lead while the run waited"}, func(*Start) bool { return true })
 		}
 	}()
@@ -181,7 +187,8 @@ func (s *Scheduler) lead(ctx context.Context, lost <-chan struct{}) error {
 		slept := s.clock.Steady() - steady
 		stepped := s.clock.Now().Sub(wall) - slept
 		if slept > pause+heldUp || stepped.Abs() > heldUp {
-			s.log.Warn("the process was held up, or the clock was set", "asleep", slept, "instead_of_at_most", pause, "clock_set_by", stepped)
+			s.log.Warn("the process was held up, or the clock was set", "asleep", slept, "instead_of_at_most", pause, "clock_set_by",
+				stepped)
 			return nil
 		}
 	}
@@ -200,6 +207,11 @@ func (s *Scheduler) tick(ctx context.Context) (time.Duration, error) {
 		state := s.states[j.Name]
 		s.mutex.Unlock()
 		now := s.clock.Now()
+		if d, ok := s.tried[j.Name]; ok && d.Mark.Equal(state.Mark) {
+			// The database had an error, and has done it all the same. Nobody else can have: this runner leads.
+			s.carryOut(j, d, now)
+		}
+		delete(s.tried, j.Name)
 		d := Decide(j, state, now)
 		if !d.Wake.IsZero() {
 			next = min(next, d.Wake.Sub(now))
@@ -213,22 +225,16 @@ func (s *Scheduler) tick(ctx context.Context) (time.Duration, error) {
 		}
 		first, err := s.advance(ctx, j.Name, state.Mark, d.Mark)
 		if !s.well("accounting", err) {
+			s.tried[j.Name] = d
 			continue // nothing was started; the next look tries again
 		}
 		if !first {
 			return time.Second, s.load(ctx) // another runner was first
 		}
-		if s.clock.Steady()-began > heldUp {
-			d = s.giveUp(d)
+		if d.Run != nil && s.clock.Steady()-began > heldUp {
+			d = d.without(Skip{Missed, "this process was held up before it began"})
 		}
-		for _, skipped := range d.Skipped {
-			s.skip(skipped)
-		}
-		if d.Run != nil {
-			s.offer(&Start{
-				Job: *j, Trigger: d.Trigger, Occurrence: d.Run.At, Due: d.Run.Due, Deadline: j.deadline(d, now),
-			})
-		}
+		s.carryOut(j, d, now)
 		if s.clock.Steady()-began > heldUp {
 			return 0, errHeldUp
 		}
@@ -244,15 +250,21 @@ func (j *Job) deadline(d Decision, now time.Time) time.Time {
 	return j.Deadline.time(d.Run.Due, j.Zone)
 }
 
-// giveUp skips what was to be run.
-func (s *Scheduler) giveUp(d Decision) Decision {
-	if d.Run != nil {
-		d.Skipped = append(d.Skipped, Skipped{
-			Job: d.Run.Job, First: d.Run.At, Last: d.Run.At, Count: 1, Skip: Skip{Missed, "this process was held up before it began"},
-		})
-		d.Run = nil
-	}
+// without skips what was to be run.
+func (d Decision) without(why Skip) Decision {
+	d.Skipped = append(d.Skipped, Skipped{Job: d.Run.Job, First: d.Run.At, Last: d.Run.At, Count: 1, Skip: why})
+	d.Run = nil
 	return d
+}
+
+// carryOut does what was decided and accounted for.
+func (s *Scheduler) carryOut(j *Job, d Decision, now time.Time) {
+	for _, skipped := range d.Skipped {
+		s.skip(skipped)
+	}
+	if d.Run != nil {
+		s.offer(&Start{Job: *j, Trigger: d.Trigger, Occurrence: d.Run.At, Due: d.Run.Due, Deadline: j.deadline(d, now)})
+	}
 }
 
 // offer starts a run, lets it wait, or skips it.
@@ -423,7 +435,8 @@ func (s *Scheduler) drop(why Skip, match func(*Start) bool) {
 }
 
 func (s *Scheduler) skip(skipped Skipped) {
-	s.log.Info("not run", "job", skipped.Job, "occurrence", skipped.Last, "count", skipped.Count, "reason", skipped.Reason, "why", skipped.Why)
+	s.log.Info("not run", "job", skipped.Job, "occurrence", skipped.Last, "count", skipped.Count, "reason", skipped.Reason,
+		"why", skipped.Why)
 	s.mutex.Lock()
 	s.recent = append(s.recent, skipped)
 	if len(s.recent) > maxRecent {
@@ -438,9 +451,14 @@ func (s *Scheduler) skip(skipped Skipped) {
 func (s *Scheduler) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
+	s.asking.Lock()
+	defer s.asking.Unlock()
 	states, err := s.options.Store.Load(ctx)
 	if err != nil {
 		return fmt.Errorf("reading what is known of the jobs: %w", err)
+	}
+	if states == nil {
+		states = map[string]State{} // a store that knows no job yet
 	}
 	s.mutex.Lock()
 	s.states = maps.Clone(states)

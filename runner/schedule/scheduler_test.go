@@ -160,17 +160,20 @@ func TestOverlap(t *testing.T) {
 	test(t, "skip", func(t *testing.T) {
 		d := open(t, "2026-11-26T01:59:00Z", yaml("a", cron, "variables: {takes: 40m}"), nil)
 		pass(62 * time.Minute)
-		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:30 a skipped 1: overlap", "26 02:40 a ends", "26 03:00 a begins (schedule)"}, d.take())
+		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:30 a skipped 1: overlap", "26 02:40 a ends",
+			"26 03:00 a begins (schedule)"}, d.take())
 	})
 	test(t, "queue", func(t *testing.T) {
 		d := open(t, "2026-11-26T01:59:00Z", yaml("a", cron, "overlap: queue", "variables: {takes: 70m}"), nil)
 		pass(75 * time.Minute)
-		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 03:00 a skipped 1: overlap", "26 03:10 a ends", "26 03:10 a begins (schedule)"}, d.take())
+		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 03:00 a skipped 1: overlap", "26 03:10 a ends",
+			"26 03:10 a begins (schedule)"}, d.take())
 		require.Len(t, d.Status(1).Running, 1)
 		require.Equal(t, "02:30", d.Status(1).Running[0].Occurrence.Format("15:04"))
 	})
 	test(t, "queue, until it is too late", func(t *testing.T) {
-		d := open(t, "2026-11-26T01:59:00Z", yaml("a", `cron: "0 2,3 * * *"`, "overlap: queue", "variables: {takes: 100m}", "deadline: 04:00"), nil)
+		d := open(t, "2026-11-26T01:59:00Z", yaml("a", `cron: "0 2,3 * * *"`, "overlap: queue", "variables: {takes: 100m}",
+			"deadline: 04:00"), nil)
 		pass(125 * time.Minute)
 		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 03:40 a ends", "26 03:40 a begins (schedule)",
 			"26 04:00 a: the deadline has passed"}, d.take())
@@ -178,7 +181,8 @@ func TestOverlap(t *testing.T) {
 	test(t, "replace", func(t *testing.T) {
 		d := open(t, "2026-11-26T01:59:00Z", yaml("a", cron, "overlap: replace", "variables: {takes: 40m}"), nil)
 		pass(32 * time.Minute)
-		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:30 a: replaced by the next run of the job", "26 02:30 a begins (schedule)"}, d.take())
+		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:30 a: replaced by the next run of the job",
+			"26 02:30 a begins (schedule)"}, d.take())
 	})
 	test(t, "replace what will not end", func(t *testing.T) {
 		release := make(chan struct{})
@@ -188,7 +192,8 @@ func TestOverlap(t *testing.T) {
 			<-release
 		})
 		pass(62 * time.Minute)
-		require.Equal(t, []string{"26 02:00 begins", "26 03:00 a skipped 1: overlap"}, d.take(), "02:30 waited and was replaced by 03:00")
+		require.Equal(t, []string{"26 02:00 begins", "26 03:00 a skipped 1: overlap"}, d.take(),
+			"02:30 waited and was replaced by 03:00")
 		close(release)
 		pass(time.Second)
 		require.Equal(t, []string{"26 03:01 begins"}, d.take())
@@ -206,23 +211,34 @@ func TestGroup(t *testing.T) {
 		require.Len(t, d.Status(1).Waiting, 2)
 		pass(30 * time.Minute)
 		require.Equal(t, []string{
-			"26 02:00 a begins (schedule)", "26 02:05 free begins (schedule)", "26 02:06 free ends", "26 02:10 a ends", "26 02:10 b begins (schedule)",
+			"26 02:00 a begins (schedule)", "26 02:05 free begins (schedule)", "26 02:06 free ends", "26 02:10 a ends",
+			"26 02:10 b begins (schedule)",
 			"26 02:20 b ends", "26 02:20 c begins (schedule)", "26 02:30 c ends",
 		}, d.take())
+	})
+	test(t, "though the clock is set", func(t *testing.T) {
+		d := open(t, "2026-11-26T01:59:00Z", yaml("a", `cron: "0 2 * * *"`, "group: g", "variables: {takes: 10m}")+
+			yaml("b", `cron: "0 2 * * *"`, "group: g"), nil)
+		pass(2 * time.Minute)
+		d.clock.step(time.Hour)
+		pass(10 * time.Minute)
+		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 03:10 a ends", "26 03:10 b begins (schedule)"}, d.take()[:3])
 	})
 	test(t, "too long", func(t *testing.T) {
 		d := open(t, "2026-11-26T01:59:00Z", yaml("a", `cron: "0 2 * * *"`, "group: compute", "variables: {takes: 2h}")+
 			yaml("b", `cron: "1 2 * * *"`, "group: compute", "deadline: 30m")+
 			yaml("c", `cron: "1 2 * * *"`, "group: compute", "blackout: ['03:00-23:00']"), nil)
 		pass(3 * time.Hour)
-		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:31 b skipped 1: deadline", "26 04:00 a ends", "26 04:00 c skipped 1: blackout"}, d.take())
+		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:31 b skipped 1: deadline", "26 04:00 a ends",
+			"26 04:00 c skipped 1: blackout"}, d.take())
 	})
 }
 
 func TestAsking(t *testing.T) {
 	const cron = `cron: "0 2 * * *"`
 	test(t, "run and cancel", func(t *testing.T) {
-		d := open(t, "2026-11-26T12:00:00Z", yaml("a", cron, "blackout: ['13:00-14:00']")+yaml("b", cron, "group: g", "variables: {takes: 2h}")+yaml("c", cron, "group: g"), nil)
+		d := open(t, "2026-11-26T12:00:00Z", yaml("a", cron, "blackout: ['13:00-14:00']")+
+			yaml("b", cron, "group: g", "variables: {takes: 2h}")+yaml("c", cron, "group: g"), nil)
 		require.ErrorIs(t, d.RunNow("x", false), ErrNoJob)
 		require.ErrorIs(t, d.Cancel("a"), ErrNotRunning)
 		require.NoError(t, d.RunNow("a", false))
@@ -268,7 +284,8 @@ func TestAsking(t *testing.T) {
 		d := open(t, "2026-11-26T01:59:00Z", yaml("a", cron, "group: g", "variables: {takes: 2h}")+yaml("b", cron, "group: g"), nil)
 		pass(2 * time.Minute)
 		d.stop()
-		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:01 a: the runner was stopped", "26 02:01 b skipped 1: stopped"}, sorted(d.take()))
+		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:01 a: the runner was stopped",
+			"26 02:01 b skipped 1: stopped"}, sorted(d.take()))
 		require.ErrorIs(t, d.RunNow("b", false), ErrStopped)
 	})
 }
@@ -291,7 +308,8 @@ func TestClockIsSet(t *testing.T) {
 		d := open(t, "2026-11-26T01:55:00Z", yaml("a", hourly)+yaml("b", hourly, "catch_up: latest"), nil)
 		d.clock.step(24*time.Hour + 30*time.Minute)
 		pass(10 * time.Second)
-		require.Equal(t, []string{"27 02:25 a skipped 25: missed", "27 02:25 b begins (catch-up)", "27 02:25 b skipped 24: missed"}, sorted(d.take()))
+		require.Equal(t, []string{"27 02:25 a skipped 25: missed", "27 02:25 b begins (catch-up)", "27 02:25 b skipped 24: missed"},
+			sorted(d.take()))
 		pass(40 * time.Minute)
 		require.Contains(t, d.take(), "27 03:00 a begins (schedule)")
 	})
@@ -300,7 +318,8 @@ func TestClockIsSet(t *testing.T) {
 		pass(10 * time.Minute)
 		d.clock.step(-time.Hour) // 01:05
 		pass(2 * time.Hour)
-		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:01 a ends", "26 03:00 a begins (schedule)", "26 03:01 a ends"}, d.take())
+		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:01 a ends", "26 03:00 a begins (schedule)",
+			"26 03:01 a ends"}, d.take())
 	})
 	test(t, "back ten years, from a wrong start", func(t *testing.T) {
 		d := open(t, "2036-11-26T01:55:00Z", yaml("a", hourly), nil)
@@ -314,7 +333,8 @@ func TestClockIsSet(t *testing.T) {
 		pass(time.Minute)
 		d.clock.step(2 * time.Hour)
 		pass(30 * time.Minute)
-		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:00 b begins (schedule)", "26 04:00 b: the deadline has passed", "26 04:25 a ends"}, sorted(d.take()))
+		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:00 b begins (schedule)",
+			"26 04:00 b: the deadline has passed", "26 04:25 a ends"}, sorted(d.take()))
 	})
 	test(t, "the hour that is missing, and the one that is doubled", func(t *testing.T) {
 		text := yaml("a", `cron: "30 2 * * *"`, "timezone: Europe/Berlin")
@@ -440,11 +460,12 @@ func (f *flaky) Lead(ctx context.Context) (<-chan struct{}, func(), error) {
 	return Alone{}.Lead(ctx)
 }
 
-// broken is a store that cannot be written, as a database that is read-only.
+// broken is a store that cannot be written, as a database that is read-only; or that writes, and whose answer is lost.
 type broken struct {
 	Store
 	mutex sync.Mutex
 	err   error
+	after bool
 }
 
 func (b *broken) set(err error) {
@@ -456,10 +477,11 @@ func (b *broken) set(err error) {
 func (b *broken) Advance(ctx context.Context, job string, was, is Mark) (bool, error) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	if b.err != nil {
+	if b.err != nil && !b.after {
 		return false, b.err
 	}
-	return b.Store.Advance(ctx, job, was, is)
+	first, err := b.Store.Advance(ctx, job, was, is)
+	return first, errors.Join(err, b.err)
 }
 
 // TestStoreFails: what cannot be accounted for is not started, and is when the store is well again.
@@ -472,12 +494,50 @@ func TestStoreFails(t *testing.T) {
 		store.set(errors.New("attempt to write a readonly database"))
 		pass(5 * time.Minute)
 		require.Empty(t, d.take())
-		require.Contains(t, d.Status(1).Trouble[0], "accounting for a run of a, which is not started before that: attempt to write a readonly")
+		require.Contains(t, d.Status(1).Trouble[0],
+			"accounting for a run of a, which is not started before that: attempt to write a readonly")
 		store.set(nil)
 		pass(10 * time.Second)
 		require.Equal(t, []string{"26 02:03 a begins (schedule)"}, d.take())
 		require.Empty(t, d.Status(1).Trouble)
 	})
+	test(t, "it had written after all", func(t *testing.T) {
+		store := &broken{after: true}
+		d := open(t, "2026-11-26T01:58:00Z", yaml("a", `cron: "0 2 * * *"`), func(o *Options) {
+			store.Store, o.Store = o.Store, store
+		})
+		store.set(errors.New("connection reset"))
+		pass(2*time.Minute + 10*time.Second)
+		store.set(nil)
+		pass(time.Hour)
+		require.Equal(t, []string{"26 02:00 a begins (schedule)", "26 02:01 a ends"}, d.take())
+	})
+}
+
+// TestJobsOfNoFile: jobs can be made without a configuration, and a mistake in one is an error and no panic.
+func TestJobsOfNoFile(t *testing.T) {
+	s, err := New(Options{Jobs: []Job{{Name: "a", Cron: "@daily"}}})
+	require.NoError(t, err)
+	require.Len(t, s.Status(1).Jobs[0].Upcoming, 1)
+	_, err = New(Options{Jobs: []Job{{Name: "a"}}})
+	require.ErrorContains(t, err, "the cron line of a: expected five fields")
+	_, err = New(Options{Jobs: []Job{{Name: "a", Cron: "@daily", Calendar: &Calendar{Path: "/nonexistent.ics"}}}})
+	require.ErrorContains(t, err, "reading a calendar")
+}
+
+// BenchmarkStatus is what the page asks for each second, with as many jobs as there may be.
+func BenchmarkStatus(b *testing.B) {
+	var text strings.Builder
+	for i := range MaxJobs {
+		cron := []string{"15 2 * * 1-5", "*/5 * * * *", "@every 15m", "0 0 1 1 *"}[i%4]
+		text.WriteString(yaml(fmt.Sprint("j", i), `cron: "`+cron+`"`, "timezone: Europe/Berlin", "jitter: 2m",
+			"blackout: ['Mon-Fri 06:00-22:00']"))
+	}
+	s, err := New(Options{Jobs: jobs(b, text.String()), Clock: newClock(b, "2026-11-26T06:00:00Z")})
+	require.NoError(b, err)
+	for b.Loop() {
+		s.Status(5)
+	}
 }
 
 func TestFile(t *testing.T) {

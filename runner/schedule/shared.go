@@ -28,16 +28,16 @@ type Lease interface {
 // SharedOptions say how a Database is used.
 type SharedOptions struct {
 	Jobs []string // by their names
-	// Held says whether an error of Lead means that another runner leads; NotFound, whether one of Get means that there is nothing; Lost,
-	// whether one of Renew or PutAs means that the lease has ended.
+	// Held says whether an error of Lead means that another runner leads; NotFound, whether one of Get means that there is
+	// nothing; Lost, whether one of Renew or PutAs means that the lease has ended.
 	Held, NotFound, Lost func(error) bool
 	TTL                  time.Duration // of the lease; 0: 30 s
 	Clock                Clock         // nil: System
 }
 
-// Shared is a Leader and a Store in a database that several runners share. Marks are written under the lease: a runner that was stopped
-// for longer than its lease can neither account for an occurrence nor, because of that, start its run, even if it does not know yet that
-// it leads no more. Its methods may be called by many goroutines at once.
+// Shared is a Leader and a Store in a database that several runners share. Marks are written under the lease: a runner that
+// was stopped for longer than its lease can neither account for an occurrence nor, because of that, start its run, even if it
+// does not know yet that it leads no more. Its methods may be called by many goroutines at once.
 type Shared[L Lease] struct {
 	db      Database[L]
 	options SharedOptions
@@ -107,8 +107,8 @@ func (s *Shared[L]) ask(ctx context.Context) (L, error) {
 	return s.db.Lead(ctx, leaseName, s.options.TTL)
 }
 
-// renew renews the lease until it is told to stop, and closes lost when it could not in time: by the steady clock, from the time when
-// the database was asked.
+// renew renews the lease until it is told to stop, and closes lost when it could not in time: by the steady clock, from the
+// time when the database was asked.
 func (s *Shared[L]) renew(lease L, asked time.Duration, lost chan<- struct{}, stop <-chan struct{}) {
 	clock := s.options.Clock
 	for {

@@ -13,13 +13,16 @@ import (
 
 // timing is when a job's occurrences are.
 //
-// A cron line is about the clock on the wall, which leaves hours out and repeats others. As in crontab(5) of Debian, a job with a time
-// of day is neither lost nor doubled by that:
+// A cron line is about the clock on the wall, which leaves hours out and repeats others. As in crontab(5) of Debian, a job
+// with a time of day is neither lost nor doubled by that:
 //
 //   - A time that the clock leaves out is at the moment when the clock goes on; several of them are one.
 //   - A time that the clock shows twice is the first of the two.
-//   - A job in every hour is a rhythm, not a time of day: it is at each moment when the clock shows its minutes, so that a run each 15
-//     minutes stays that. So is one whose minutes begin with *, in a doubled hour.
+//   - A job in every hour is a rhythm, not a time of day: it is at each moment when the clock shows its minutes, so that a run
+//
+// each 15
+//
+//	minutes stays that. So is one whose minutes begin with *, in a doubled hour.
 type timing struct {
 	zone  *time.Location
 	spec  *cron.SpecSchedule // on the wall clock; nil: every
@@ -38,7 +41,8 @@ const (
 
 const allHours = 1<<24 - 1
 
-// parseTiming reads a cron line of five fields, or one of its short forms: @hourly, @daily, @weekly, @monthly, @yearly, @every 90m.
+// parseTiming reads a cron line of five fields, or one of its short forms: @hourly, @daily, @weekly, @monthly, @yearly, @every
+// 90m.
 func parseTiming(text string, zone *time.Location) (timing, error) {
 	t := timing{zone: zone, definition: text + " in " + zone.String()}
 	text = strings.TrimSpace(text)
@@ -66,9 +70,33 @@ func parseTiming(text string, zone *time.Location) (timing, error) {
 		return t, fmt.Errorf("no cron line: %T", parsed)
 	}
 	t.spec.Location = time.UTC // of wall times; see next
+	for i, bits := range []uint64{t.spec.Minute, t.spec.Hour, t.spec.Dom, t.spec.Month, t.spec.Dow} {
+		if bits<<1 == 0 { // the highest bit says that it was a star
+			return t, fmt.Errorf("expected a value in each field, found %q", fields[i])
+		}
+	}
 	t.everyHour = t.spec.Hour&allHours == allHours
 	t.everyStep = t.everyHour || strings.ContainsAny(fields[0][:1], "*?")
 	return t, nil
+}
+
+// shortest is the shortest time between two occurrences, as far as a hundred show it; 0: there are none. The zone's changes of
+// the clock are left out, so that it is the same all year.
+func (t timing) shortest() time.Duration {
+	t.zone = time.UTC
+	at := t.next(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	var shortest time.Duration
+	for range 100 {
+		next := t.next(at)
+		if next.IsZero() {
+			break
+		}
+		if d := next.Sub(at); shortest == 0 || d < shortest {
+			shortest = d
+		}
+		at = next
+	}
+	return shortest
 }
 
 // next is the first occurrence after a moment; zero if there is none in the next five years.

@@ -16,8 +16,8 @@ func zone(t testing.TB, name string) *time.Location {
 	return z
 }
 
-// TestChangeOfClocks: what docs/serve.md says of the missing and of the doubled hour. Berlin's clocks go forward on 29 March 2026 from
-// 02:00 to 03:00 (01:00 UTC), and back on 25 October from 03:00 to 02:00 (01:00 UTC).
+// TestChangeOfClocks: what docs/serve.md says of the missing and of the doubled hour. Berlin's clocks go forward on 29 March
+// 2026 from 02:00 to 03:00 (01:00 UTC), and back on 25 October from 03:00 to 02:00 (01:00 UTC).
 func TestChangeOfClocks(t *testing.T) {
 	const spring, autumn = "2026-03-28T23:00:00Z", "2026-10-24T22:00:00Z" // midnight in Berlin
 	for _, c := range []struct {
@@ -34,7 +34,8 @@ func TestChangeOfClocks(t *testing.T) {
 		{"doubled: the first", "30 2 * * *", "Europe/Berlin", autumn, []string{"25T00:30", "26T01:30"}},
 		{"doubled, several: the first of each", "0,30 2,3 * * *", "Europe/Berlin", autumn,
 			[]string{"25T00:00", "25T00:30", "25T02:00", "25T02:30", "26T01:00"}},
-		{"each hour: both", "17 * * * *", "Europe/Berlin", autumn, []string{"24T22:17", "24T23:17", "25T00:17", "25T01:17", "25T02:17"}},
+		{"each hour: both", "17 * * * *", "Europe/Berlin", autumn, []string{"24T22:17", "24T23:17", "25T00:17", "25T01:17",
+			"25T02:17"}},
 		{"steps within an hour: both", "*/30 2 * * *", "Europe/Berlin", autumn,
 			[]string{"25T00:00", "25T00:30", "25T01:00", "25T01:30", "26T01:00"}},
 		{"@every knows no clock", "@every 6h", "Europe/Berlin", autumn, []string{"25T00:00", "25T06:00", "25T12:00"}},
@@ -62,9 +63,11 @@ func TestChangeOfClocks(t *testing.T) {
 	}
 }
 
-// TestNextAgainstMinutes walks through each minute around all changes of a year, and compares with what the rules say of a wall clock.
+// TestNextAgainstMinutes walks through each minute around all changes of a year, and compares with what the rules say of a
+// wall clock.
 func TestNextAgainstMinutes(t *testing.T) {
-	for _, name := range []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Casablanca"} {
+	for _, name := range []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago",
+		"Africa/Casablanca"} {
 		at := zone(t, name)
 		changes := 0
 		for change := time.Date(2026, 1, 1, 0, 0, 0, 0, at); change.Year() < 2027; {
@@ -121,6 +124,7 @@ func TestMistakesOfCron(t *testing.T) {
 		"0 0 * * 7":                "above maximum (6)",
 		"0 0 0 * *":                "below minimum (1)",
 		"a * * * *":                "failed to parse int",
+		"0 , * * *":                `expected a value in each field, found ","`,
 		"@often":                   "unrecognized descriptor",
 		"@every 10s":               "at least 1m0s",
 		"@every -5m":               "at least 1m0s",

@@ -32,6 +32,18 @@ func authenticates(file string) (bool, error) {
 	return len(c.Users) > 0 || c.TLS.ClientAuth == "RequireAndVerifyClientCert", nil
 }
 
+// stillAuthenticates refuses everything once the web configuration, which is read again for each request, lets anybody in.
+func stillAuthenticates(file string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ok, err := authenticates(file); err != nil || !ok {
+			fail(w, &refusal{http.StatusServiceUnavailable, "open",
+				"The web configuration no longer asks people who they are; it did when the service was started."})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // mustBeLocal says what is wrong with an address that others than this machine can reach.
 func mustBeLocal(address string) error {
 	host, _, err := net.SplitHostPort(address)
@@ -41,8 +53,9 @@ func mustBeLocal(address string) error {
 	if isLocal(host) {
 		return nil
 	}
-	return fmt.Errorf("listening on %s: whoever reaches that address could inject faults, because nobody has to say who they are; give a web "+
-		"configuration with basic_auth_users or client certificates, listen on 127.0.0.1, or allow it with --web.allow-unauthenticated", address)
+	return fmt.Errorf("listening on %s: whoever reaches that address could inject faults, because nobody has to say who they are; "+
+		"give a web configuration with basic_auth_users or client certificates, listen on 127.0.0.1, "+
+		"or allow it with --web.allow-unauthenticated", address)
 }
 
 func isLocal(host string) bool {
@@ -62,7 +75,8 @@ func onlyLocalNames(next http.Handler) http.Handler {
 			host = h
 		}
 		if !isLocal(strings.Trim(strings.ToLower(host), "[]")) {
-			fail(w, &refusal{http.StatusMisdirectedRequest, "host", "This service answers to localhost and loopback addresses alone while nobody has to say who they are."})
+			fail(w, &refusal{http.StatusMisdirectedRequest, "host",
+				"This service answers to localhost and loopback addresses alone while nobody has to say who they are."})
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -51,7 +51,8 @@ func newMetrics(s *Server) *metrics {
 			Name: "deskstorm_runner_last_outcome", Help: "1 for the outcome of the last run, 0 for the others.",
 		}, []string{"experiment", "outcome"}),
 		success: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "deskstorm_runner_last_success_timestamp_seconds", Help: "When the last run that passed ended; not there if none is known.",
+			Name: "deskstorm_runner_last_success_timestamp_seconds",
+			Help: "When the last run that passed ended; not there if none is known.",
 		}, []string{"experiment"}),
 		ends: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "deskstorm_runner_last_end_timestamp_seconds", Help: "When the last run ended; not there if none is known.",
@@ -120,7 +121,8 @@ func (m *metrics) handler() (http.Handler, error) {
 	registry := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
 		m.runs, m.skipped, m.length, m.last, m.success, m.ends, &now{m.server},
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector(),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewBuildInfoCollector(),
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
@@ -139,27 +141,32 @@ var (
 	byExperiment = []string{"experiment"}
 
 	runningDesc = prometheus.NewDesc("deskstorm_runner_running", "Whether a run of the experiment goes on.", byExperiment, nil)
-	waitingDesc = prometheus.NewDesc("deskstorm_runner_waiting", "Whether a run of the experiment waits for another one's end.", byExperiment, nil)
-	pausedDesc  = prometheus.NewDesc("deskstorm_runner_paused", "Whether the experiment is paused.", byExperiment, nil)
-	nextDesc    = prometheus.NewDesc("deskstorm_runner_next_run_timestamp_seconds",
+	waitingDesc = prometheus.NewDesc("deskstorm_runner_waiting", "Whether a run of the experiment waits for another one's end.",
+		byExperiment, nil)
+	pausedDesc = prometheus.NewDesc("deskstorm_runner_paused", "Whether the experiment is paused.", byExperiment, nil)
+	nextDesc   = prometheus.NewDesc("deskstorm_runner_next_run_timestamp_seconds",
 		"When the experiment will run next, with its jitter; not there while it is paused.", byExperiment, nil)
 	leaderDesc  = prometheus.NewDesc("deskstorm_runner_leader", "Whether this runner is the one that starts runs.", nil, nil)
 	troubleDesc = prometheus.NewDesc("deskstorm_runner_schedule_errors_total",
 		"How often the database, the lead or a calendar kept the schedule from its work.", nil, nil)
 	injectedDesc = prometheus.NewDesc("deskstorm_runner_faults_injected_total", "Faults that were injected.", nil, nil)
 	undoneDesc   = prometheus.NewDesc("deskstorm_runner_faults_undone_total", "Faults that were undone.", nil, nil)
-	stuckDesc    = prometheus.NewDesc("deskstorm_runner_faults_stuck", "Faults that should be undone, and could not be yet.", nil, nil)
-	watchdogDesc = prometheus.NewDesc("deskstorm_runner_watchdog_restarts_total", "Times that the watchdog had to be started again.", nil, nil)
-	offeredDesc  = prometheus.NewDesc("deskstorm_runner_influx_points_offered_total", "Points that were to be written to InfluxDB.", nil, nil)
-	writtenDesc  = prometheus.NewDesc("deskstorm_runner_influx_points_written_total", "Points that InfluxDB has taken.", nil, nil)
-	droppedDesc  = prometheus.NewDesc("deskstorm_runner_influx_points_dropped_total", "Points that are lost.", nil, nil)
-	errsDesc     = prometheus.NewDesc("deskstorm_runner_history_errors_total", "Failures of the history's database.", nil, nil)
+	stuckDesc    = prometheus.NewDesc("deskstorm_runner_faults_stuck", "Faults that should be undone, and could not be yet.",
+		nil, nil)
+	watchdogDesc = prometheus.NewDesc("deskstorm_runner_watchdog_restarts_total",
+		"Times that the watchdog had to be started again.", nil, nil)
+	offeredDesc = prometheus.NewDesc("deskstorm_runner_influx_points_offered_total",
+		"Points that were to be written to InfluxDB.", nil, nil)
+	writtenDesc = prometheus.NewDesc("deskstorm_runner_influx_points_written_total", "Points that InfluxDB has taken.", nil, nil)
+	droppedDesc = prometheus.NewDesc("deskstorm_runner_influx_points_dropped_total", "Points that are lost.", nil, nil)
+	errsDesc    = prometheus.NewDesc("deskstorm_runner_history_errors_total", "Failures of the history's database.", nil, nil)
 )
 
 // Describe has all that Collect has.
 func (n *now) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		runningDesc, waitingDesc, pausedDesc, nextDesc, leaderDesc, troubleDesc, injectedDesc, undoneDesc, stuckDesc, watchdogDesc, offeredDesc, writtenDesc, droppedDesc, errsDesc,
+		runningDesc, waitingDesc, pausedDesc, nextDesc, leaderDesc, troubleDesc, injectedDesc, undoneDesc, stuckDesc, watchdogDesc,
+		offeredDesc, writtenDesc, droppedDesc, errsDesc,
 	} {
 		to <- d
 	}

@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -36,19 +37,25 @@ func TestPageNeedsNothing(t *testing.T) {
 	require.NotRegexp(t, regexp.MustCompile(`https?://|\bsrc=|@import|url\(`), a.body)
 }
 
-// TestPage: in a real browser a person starts a run, sees it, cancels it, pauses and resumes, and does all that without a mouse too.
+// TestPage: in a real browser a person starts a run, sees it, cancels it, pauses and resumes, and does all that without a
+// mouse too.
 func TestPage(t *testing.T) {
 	qemutest.RequireProgram(t, "chromium", "chromium")
 	l := start(t, func(o *serve.Options, l *lab) {
-		o.Jobs = append(o.Jobs, jobs(t, "closed:\n  experiment: amqp-idle\n  cron: '0 2 * * *'\n  blackout: ['00:00-02:00', '02:01-24:00']\n")...)
+		o.Jobs = append(o.Jobs, jobs(t, "closed:\n  experiment: amqp-idle\n  cron: '0 2 * * *'\n"+
+			"  blackout: ['00:00-02:00', '02:01-24:00']\n")...)
 		ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
 		l.history = []serve.Entry{
-			{ID: "5", Job: "smoke", Trigger: "schedule", Began: ago(2 * time.Hour), Ended: ago(118 * time.Minute), Outcome: serve.Passed, Reason: "all objectives are met", Reported: true},
-			{ID: "4", Job: "boot-storm", Trigger: "schedule", Began: ago(7 * time.Hour), Ended: ago(6 * time.Hour), Outcome: serve.Deviated,
-				Reason: "p95 of the first picture at site north is 31.0 s, above 20 s", Reported: true},
-			{ID: "3", Job: "dhcp-renewal", Trigger: "catch-up", Began: ago(9 * time.Hour), Ended: ago(8 * time.Hour), Outcome: serve.NoVerdict,
-				Reason: "the generator's processors were busy to 93 %", Reported: true},
-			{ID: "2", Job: "boot-storm", Trigger: "schedule", Began: ago(31 * time.Hour), Ended: ago(30 * time.Hour), Outcome: serve.Failed, Reason: "the cloud did not answer"},
+			{ID: "5", Job: "smoke", Trigger: "schedule", Began: ago(2 * time.Hour), Ended: ago(118 * time.Minute),
+				Outcome: serve.Passed, Reason: "all objectives are met", Reported: true},
+			{ID: "4", Job: "boot-storm", Trigger: "schedule", Began: ago(7 * time.Hour), Ended: ago(6 * time.Hour),
+				Outcome: serve.Deviated,
+				Reason:  "p95 of the first picture at site north is 31.0 s, above 20 s", Reported: true},
+			{ID: "3", Job: "dhcp-renewal", Trigger: "catch-up", Began: ago(9 * time.Hour), Ended: ago(8 * time.Hour),
+				Outcome: serve.NoVerdict,
+				Reason:  "the generator's processors were busy to 93 %", Reported: true},
+			{ID: "2", Job: "boot-storm", Trigger: "schedule", Began: ago(31 * time.Hour), Ended: ago(30 * time.Hour),
+				Outcome: serve.Failed, Reason: "the cloud did not answer"},
 		}
 	})
 	ctx, complaints := browse(t)
@@ -58,7 +65,8 @@ func TestPage(t *testing.T) {
 		return is
 	}
 	await := func(selector, says string) {
-		require.Eventually(t, func() bool { return regexp.MustCompile(says).MatchString(text(selector)) }, patience, 50*time.Millisecond,
+		require.Eventually(t, func() bool { return regexp.MustCompile(says).MatchString(text(selector)) }, patience,
+			50*time.Millisecond,
 			"%s says %s", selector, says)
 	}
 	click := func(label string) {
@@ -69,9 +77,14 @@ func TestPage(t *testing.T) {
 	await("#runs", "p95 of the first picture at site north")
 	picture(ctx, t, "idle", 1280, "light")
 
-	click("Run dhcp-renewal now")
-	await("#running", `dhcp-renewal by handmethod · start 200 desktops\d+ s since .*5 % of packets.*broker loginnorth1,2343181 ms700 ms1.90 s`)
+	click("Run now: dhcp-renewal")
+	await("#running", `dhcp-renewal by handmethod · start 200 desktopsfor .*since .*5 % of packets`)
+	await("#running", `broker login, north1,2343181 ms700 ms1.90 s`)
 	await("#tiles", "1running")
+	var disabled bool
+	run := chromedp.Evaluate(`document.querySelector('button[aria-label="Run now: dhcp-renewal"]').disabled`, &disabled)
+	require.NoError(t, chromedp.Run(ctx, run))
+	require.True(t, disabled, "it runs already")
 	require.NoError(t, chromedp.Run(ctx, chromedp.Click(`li[data-key="boot-storm"] summary`, chromedp.ByQuery)))
 	await(`li[data-key="boot-storm"]`, "CES?T.*Jitterup to 20 min")
 	picture(ctx, t, "running", 1280, "light")
@@ -79,20 +92,24 @@ func TestPage(t *testing.T) {
 	picture(ctx, t, "running", 400, "light")
 	picture(ctx, t, "running", 400, "dark")
 	var wide bool
-	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(400, 900), chromedp.Evaluate(`document.documentElement.scrollWidth > 400`, &wide)))
+	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(400, 900),
+		chromedp.Evaluate(`document.documentElement.scrollWidth > 400`, &wide)))
 	require.False(t, wide, "on a small screen nothing is beside it")
 	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(1280, 1000)))
 
-	click("Cancel dhcp-renewal")
+	click("Cancel: dhcp-renewal")
 	time.Sleep(100 * time.Millisecond) // one click does nothing
 	require.Len(t, l.state(t).Running, 1)
 	await("#running", "Really cancel")
-	click("Cancel dhcp-renewal")
+	click("Really cancel: dhcp-renewal")
 	await("#running", "^$")
 	await("#runs", "^interrupteddhcp-renewalcancelled by a person.*by hand")
+	require.NoError(t, chromedp.Run(ctx, run))
+	require.False(t, disabled)
 
 	// Without a mouse: focus stays on the button while the page follows.
-	require.NoError(t, chromedp.Run(ctx, chromedp.Focus(`button[aria-label="Pause smoke"]`, chromedp.ByQuery), chromedp.KeyEvent(kb.Enter)))
+	require.NoError(t, chromedp.Run(ctx, chromedp.Focus(`button[aria-label="Pause: smoke"]`, chromedp.ByQuery),
+		chromedp.KeyEvent(kb.Enter)))
 	await(`li[data-key="smoke"]`, "smoke paused.*Not before it is resumed")
 	require.NotNil(t, l.state(t).Jobs[2].Paused)
 	await("#tiles", "1 paused")
@@ -102,10 +119,11 @@ func TestPage(t *testing.T) {
 	require.Nil(t, l.state(t).Jobs[2].Paused)
 
 	// What is refused can be insisted on, where that is sensible.
-	click("Run closed now")
-	await(`li[data-key="closed"] .ask`, "in the blackout .*Run anyway")
+	click("Run now: closed")
+	await(`li[data-key="closed"] .ask`, "Nothing is started now: in the blackout .*Run anyway")
 	picture(ctx, t, "closed", 400, "light")
-	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(1280, 1000), chromedp.KeyEvent(kb.Enter))) // the button has the focus
+	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(1280, 1000),
+		chromedp.KeyEvent(kb.Enter))) // the button has the focus
 	await("#running", "closed")
 	l.end <- serve.Result{Outcome: serve.Passed}
 	await("#runs", "^passedclosed")
@@ -117,6 +135,40 @@ func TestPage(t *testing.T) {
 		require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`!document.getElementById("lost").hidden`, &shown)))
 		return shown
 	}, patience, 50*time.Millisecond, "the page says that the runner is gone")
+}
+
+// TestPageInTrouble: what is wrong, what waits and what was not run is shown.
+func TestPageInTrouble(t *testing.T) {
+	qemutest.RequireProgram(t, "chromium", "chromium")
+	l := start(t, func(o *serve.Options, l *lab) {
+		o.Jobs = jobs(t, sample+"host-reboot:\n  experiment: host-reboot\n  cron: '0 4 * * 6'\n  group: compute\n  deadline: 2h\n")
+		l.broken = errors.New("database disk image is malformed")
+	})
+	ctx, complaints := browse(t)
+	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate(l.url)))
+	await := func(selector, says string) {
+		require.Eventually(t, func() bool {
+			var is string
+			require.NoError(t, chromedp.Run(ctx, chromedp.TextContent(selector, &is, chromedp.ByQuery)))
+			return regexp.MustCompile(says).MatchString(is)
+		}, patience, 50*time.Millisecond, "%s says %s", selector, says)
+	}
+	await("#trouble", "the history: database disk image is malformed")
+	for _, job := range []string{"boot-storm", "host-reboot"} {
+		require.Equal(t, 202, l.do(t, "POST", "/v1/jobs/"+job+"/run", `{"force": true}`).status)
+	}
+	await("#waiting", `host-reboot waitsfor another run's end, since .*, until .* at the latest`)
+	await("#tiles", "running, 1 waiting")
+	picture(ctx, t, "trouble", 1280, "light")
+	picture(ctx, t, "trouble", 400, "dark")
+	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(1280, 1000),
+		chromedp.Click(`button[aria-label="Do not run: host-reboot"]`, chromedp.ByQuery)))
+	await("#waiting", "^$")
+	await("#skipped", "host-reboot .*it was cancelled while it waited")
+	picture(ctx, t, "skipped", 1280, "dark")
+	l.end <- serve.Result{Outcome: serve.Passed}
+	await("#runs", "passedboot-storm")
+	require.Empty(t, complaints())
 }
 
 // TestReportIsAlone: a report's scripts run, but are of no origin, and cannot ask this service for anything.
@@ -175,9 +227,11 @@ func TestTextIsText(t *testing.T) {
 // browse starts a browser that tells nobody of it, and returns what the page's script complains of.
 func browse(t *testing.T) (ctx context.Context, complaints func() []string) {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU,
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox,
+		chromedp.DisableGPU,
 		chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 1000))
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute) // which would end before the browser is told to
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()),
+		2*time.Minute) // which would end before the browser is told to
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)

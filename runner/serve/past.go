@@ -14,7 +14,8 @@ const (
 	pastMaxAge  = 10 * time.Second // of an answer: many may look at the page
 )
 
-// past is the last runs as the page shows them: the history's, and those of this process that it has not, because it is away or is none.
+// past is the last runs as the page shows them: the history's, and those of this process that it has not, because it is away
+// or is none.
 type past struct {
 	mutex sync.Mutex
 	own   []Entry // that ended in this process, the latest first
@@ -63,7 +64,8 @@ func (p *past) failures() int {
 	return p.tries
 }
 
-// remember asks the history for the last run of each job, so that what is shown and measured does not begin anew with the process.
+// remember asks the history for the last run of each job, so that what is shown and measured does not begin anew with the
+// process.
 func (s *Server) remember(ctx context.Context) {
 	if s.options.History == nil {
 		return

@@ -42,18 +42,27 @@ func (s *Server) routes() (http.Handler, error) {
 		w.Header().Set("Cache-Control", "no-cache")
 		_, _ = w.Write(page)
 	})
-	mux.HandleFunc("GET /v1/state", func(w http.ResponseWriter, r *http.Request) { write(w, http.StatusOK, jsonKind, s.state(r.Context())) })
+	mux.HandleFunc("GET /v1/state", func(w http.ResponseWriter, r *http.Request) {
+		write(w, http.StatusOK, jsonKind,
+			s.state(r.Context()))
+	})
 	mux.HandleFunc("GET /v1/runs", s.listRuns)
 	mux.HandleFunc("GET /v1/runs/{id}", s.showRun)
 	mux.HandleFunc("GET /runs/{id}/report", s.report)
 	mux.HandleFunc("POST /v1/jobs/{job}/run", s.change(func(_ context.Context, job string, o order) error {
 		return s.scheduler.RunNow(job, o.Force)
 	}))
-	mux.HandleFunc("POST /v1/jobs/{job}/cancel", s.change(func(_ context.Context, job string, _ order) error { return s.scheduler.Cancel(job) }))
+	mux.HandleFunc("POST /v1/jobs/{job}/cancel", s.change(func(_ context.Context, job string,
+		_ order) error {
+		return s.scheduler.Cancel(job)
+	}))
 	mux.HandleFunc("POST /v1/jobs/{job}/pause", s.change(func(ctx context.Context, job string, o order) error {
 		return s.scheduler.Pause(ctx, job, o.by)
 	}))
-	mux.HandleFunc("POST /v1/jobs/{job}/resume", s.change(func(ctx context.Context, job string, _ order) error { return s.scheduler.Resume(ctx, job) }))
+	mux.HandleFunc("POST /v1/jobs/{job}/resume", s.change(func(ctx context.Context, job string,
+		_ order) error {
+		return s.scheduler.Resume(ctx, job)
+	}))
 	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "healthy\n") })
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
@@ -102,8 +111,8 @@ func pagePolicy() (string, error) {
 }
 
 // reportPolicy gives a report an origin of its own: it may draw its charts, but not ask this service for anything.
-const reportPolicy = "sandbox allow-scripts allow-downloads; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; " +
-	"img-src data:; font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+const reportPolicy = "sandbox allow-scripts allow-downloads; default-src 'none'; style-src 'unsafe-inline'; " +
+	"script-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 	if s.options.Reports == nil {
@@ -139,7 +148,8 @@ func (s *Server) listRuns(w http.ResponseWriter, r *http.Request) {
 	if text := r.FormValue("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxRunsList {
-			fail(w, &refusal{http.StatusBadRequest, "bad-request", fmt.Sprintf("limit: expected a whole number from 1 to %d.", maxRunsList)})
+			fail(w, &refusal{http.StatusBadRequest, "bad-request", fmt.Sprintf("limit: expected a whole number from 1 to %d.",
+				maxRunsList)})
 			return
 		}
 		limit = n
@@ -191,7 +201,8 @@ func (s *Server) change(do func(ctx context.Context, job string, o order) error)
 			fail(w, err)
 			return
 		}
-		s.log.Info("done as asked", "what", r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:], "job", job, "by", o.by, "from", r.RemoteAddr)
+		s.log.Info("done as asked", "what", r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:], "job", job, "by", o.by, "from",
+			r.RemoteAddr)
 		write(w, http.StatusAccepted, jsonKind, s.state(r.Context()))
 	}
 }

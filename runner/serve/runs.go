@@ -14,8 +14,8 @@ import (
 // Runs carries out experiments.
 type Runs interface {
 	// Run runs a job's experiment to its end, with verdict, history and reports, and its faults undone. The end of ctx ends it;
-	// context.Cause says why (schedule.ErrCancelled, ErrDeadline, ErrReplaced, ErrStopped). Show may be called by any goroutine until
-	// Run returns, some times a second at most.
+	// context.Cause says why (schedule.ErrCancelled, ErrDeadline, ErrReplaced, ErrStopped). Show may be called by any goroutine
+	// until Run returns, some times a second at most.
 	//
 	// A panic of Run itself is an outcome. One of a goroutine that it started ends the process: nobody can recover that.
 	Run(ctx context.Context, s schedule.Start, show func(Progress)) Result
@@ -129,7 +129,9 @@ func (s *Server) guarded(ctx context.Context, start schedule.Start, show func(Pr
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("a run panicked; others go on", "job", start.Job.Name, "panic", p, "stack", string(debug.Stack()))
-			result = Result{Outcome: Failed, Reason: fmt.Sprintf("could not be run, by a mistake in deskstorm: %.200v; its log has more", p)}
+			result = Result{
+				Outcome: Failed, Reason: fmt.Sprintf("could not be run, by a mistake in deskstorm: %.200v; its log has more", p),
+			}
 		}
 	}()
 	return s.options.Runs.Run(ctx, start, show)

@@ -1,5 +1,5 @@
-// Package serve is the scheduled runner as a service: the schedule's runs, a page and an API that show them and by which people start,
-// cancel and pause, and metrics. What a run is, it does not know: see Runs.
+// Package serve is the scheduled runner as a service: the schedule's runs, a page and an API that show them and by which
+// people start, cancel and pause, and metrics. What a run is, it does not know: see Runs.
 package serve
 
 import (
@@ -99,7 +99,11 @@ func Listen(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !authenticates && !o.Unauthenticated {
+	switch {
+	case o.Unauthenticated:
+	case authenticates:
+		handler = stillAuthenticates(o.WebConfigFile, handler)
+	default:
 		handler = onlyLocalNames(handler)
 	}
 	s.server = &http.Server{
@@ -120,8 +124,8 @@ func Listen(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve serves and runs what is due until the context ends. Runs that go on are then cancelled, and shown until they have undone what
-// they did: Serve returns after that.
+// Serve serves and runs what is due until the context ends. Runs that go on are then cancelled, and shown until they have
+// undone what they did: Serve returns after that.
 func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

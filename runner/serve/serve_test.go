@@ -98,7 +98,8 @@ func (l *lab) HTML(_ context.Context, id string, to io.Writer) error {
 	if _, err := l.One(context.Background(), id); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(to, "<!doctype html><title>Report</title><h1>Report of %s</h1><script>document.title = origin</script>", id)
+	_, err := fmt.Fprintf(to, "<!doctype html><title>Report</title><h1>Report of %s</h1>"+
+		"<script>document.title = origin</script>", id)
 	return err
 }
 
@@ -139,7 +140,8 @@ func start(t testing.TB, change func(*serve.Options, *lab)) *lab {
 	store, err := schedule.OpenFile(filepath.Join(t.TempDir(), "state.json"))
 	require.NoError(t, err)
 	o := serve.Options{
-		Addresses: []string{"127.0.0.1:0"}, Jobs: jobs(t, sample), Store: store, Runs: l, History: l, Reports: l, Log: slog.New(slog.DiscardHandler),
+		Addresses: []string{"127.0.0.1:0"}, Jobs: jobs(t, sample), Store: store, Runs: l, History: l, Reports: l,
+		Log: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&o, l)
@@ -249,7 +251,7 @@ func TestPause(t *testing.T) {
 // TestBlackout: by hand too nothing is started in a blackout, unless it is insisted on.
 func TestBlackout(t *testing.T) {
 	l := start(t, func(o *serve.Options, _ *lab) {
-		o.Jobs = jobs(t, "a:\n  experiment: smoke\n  cron: '0 2 * * *'\n  blackout: ['03:00-01:00']\nb:\n  experiment: smoke\n  cron: '0 2 * * *'\n  blackout: ['00:00-02:00', '02:01-24:00']\n")
+		o.Jobs = jobs(t, "a:\n  experiment: smoke\n  cron: '0 2 * * *'\n  blackout: ['03:00-01:00']\n")
 		o.Clock = fixed(time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC))
 	})
 	a := l.do(t, "POST", "/v1/jobs/a/run", "")
@@ -336,12 +338,14 @@ func TestMetrics(t *testing.T) {
 	for _, line := range []string{
 		`deskstorm_runner_running{experiment="dhcp-renewal"} 1`, `deskstorm_runner_running{experiment="smoke"} 0`,
 		`deskstorm_runner_paused{experiment="boot-storm"} 1`, `deskstorm_runner_leader 1`,
-		`deskstorm_runner_last_outcome{experiment="smoke",outcome="deviated"} 1`, `deskstorm_runner_last_outcome{experiment="smoke",outcome="passed"} 0`,
+		`deskstorm_runner_last_outcome{experiment="smoke",outcome="deviated"} 1`,
+		`deskstorm_runner_last_outcome{experiment="smoke",outcome="passed"} 0`,
 		`deskstorm_runner_last_success_timestamp_seconds{experiment="smoke"} 1.7710002e+09`,
 		`deskstorm_runner_last_end_timestamp_seconds{experiment="smoke"} 1.7720002e+09`,
 		`deskstorm_runner_faults_injected_total 7`, `deskstorm_runner_faults_undone_total 6`, `deskstorm_runner_faults_stuck 1`,
 		`deskstorm_runner_influx_points_offered_total 9`, `deskstorm_runner_runs_total{experiment="smoke",outcome="no-verdict"} 0`,
-		`deskstorm_runner_skipped_total{experiment="smoke",reason="blackout"} 0`, `deskstorm_runner_run_duration_seconds_count{experiment="smoke"} 0`,
+		`deskstorm_runner_skipped_total{experiment="smoke",reason="blackout"} 0`,
+		`deskstorm_runner_run_duration_seconds_count{experiment="smoke"} 0`,
 	} {
 		require.Contains(t, text, line+"\n")
 	}
@@ -399,7 +403,8 @@ func TestAddresses(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		return path
 	}
-	users, none := file("users.yml", "basic_auth_users:\n  ann: "+string(hash)+"\n"), file("none.yml", "http_server_config:\n  http2: false\n")
+	users, none := file("users.yml", "basic_auth_users:\n  ann: "+string(hash)+"\n"), file("none.yml",
+		"http_server_config:\n  http2: false\n")
 	store, err := schedule.OpenFile(filepath.Join(dir, "state.json"))
 	require.NoError(t, err)
 	for _, c := range []struct {
@@ -420,7 +425,8 @@ func TestAddresses(t *testing.T) {
 		{"127.0.0.1:0", file("bad.yml", "basic_auth_user: {}\n"), false, "reading the web configuration"},
 	} {
 		s, err := serve.Listen(serve.Options{
-			Addresses: []string{c.address}, WebConfigFile: c.web, Unauthenticated: c.anybody, Store: store, Runs: &lab{}, Log: slog.New(slog.DiscardHandler),
+			Addresses: []string{c.address}, WebConfigFile: c.web, Unauthenticated: c.anybody, Store: store, Runs: &lab{},
+			Log: slog.New(slog.DiscardHandler),
 		})
 		if c.want != "" {
 			require.ErrorContains(t, err, c.want, c.address)
@@ -433,7 +439,8 @@ func TestAddresses(t *testing.T) {
 	}
 
 	l := &lab{}
-	l.Server, err = serve.Listen(serve.Options{Addresses: []string{"127.0.0.1:0"}, WebConfigFile: users, Jobs: jobs(t, sample), Store: store, Runs: l, Log: slog.New(slog.DiscardHandler)})
+	l.Server, err = serve.Listen(serve.Options{Addresses: []string{"127.0.0.1:0"}, WebConfigFile: users, Jobs: jobs(t, sample),
+		Store: store, Runs: l, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	l.url = "http://" + l.Addresses[0].String()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -443,6 +450,8 @@ func TestAddresses(t *testing.T) {
 	ann := func(r *http.Request) { r.SetBasicAuth("ann", "secret") }
 	require.Equal(t, 202, l.do(t, "POST", "/v1/jobs/smoke/pause", "", ann).status)
 	require.Contains(t, l.do(t, "GET", "/v1/state", "", ann).body, `"paused":{"by":"ann"`)
+	require.NoError(t, os.WriteFile(users, nil, 0o600))
+	require.Equal(t, 503, l.do(t, "POST", "/v1/jobs/smoke/resume", "").status, "who was asked for is not forgotten")
 	cancel()
 	require.NoError(t, <-ended)
 }

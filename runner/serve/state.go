@@ -92,7 +92,8 @@ func (s *Server) state(ctx context.Context) State {
 	all := s.scheduler.Status(shownNext)
 	runs, err := s.past.look(ctx, s.options.History)
 	state := State{
-		Now: all.Now.UTC(), Version: version(), Leads: all.Leads, Stopping: s.stopping.Load(), Trouble: append([]string{}, all.Trouble...),
+		Now: all.Now.UTC(), Version: version(), Leads: all.Leads, Stopping: s.stopping.Load(), Trouble: append([]string{},
+			all.Trouble...),
 		Jobs: []Job{}, Running: []Running{}, Waiting: []Waiting{}, Runs: append([]Entry{}, runs...), Skipped: []Skipped{},
 	}
 	if err != nil {
@@ -110,7 +111,8 @@ func (s *Server) state(ctx context.Context) State {
 		})
 	}
 	for _, w := range all.Waiting {
-		state.Waiting = append(state.Waiting, Waiting{Job: w.Job.Name, Trigger: string(w.Trigger), Due: w.Due.UTC(), Deadline: some(w.Deadline)})
+		state.Waiting = append(state.Waiting, Waiting{Job: w.Job.Name, Trigger: string(w.Trigger), Due: w.Due.UTC(),
+			Deadline: some(w.Deadline)})
 	}
 	for _, k := range all.Skipped {
 		state.Skipped = append(state.Skipped, Skipped{

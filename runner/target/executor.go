@@ -97,16 +97,14 @@ func (t *Targets) do(ctx context.Context, s Step) (string, error) {
 // run runs a script and makes an error of an exit code that is not fine.
 func run(ctx context.Context, m machineRunner, script, stdin string, fine []int) (string, error) {
 	output, code, err := m.run(ctx, script, stdin)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
+	if err == nil && (code == 0 || slices.Contains(fine, code)) {
+		return output, nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
 		return output, fmt.Errorf("%w%s", cause, said(output))
 	}
 	if err != nil {
 		return output, err
-	}
-	for _, f := range append([]int{0}, fine...) {
-		if code == f {
-			return output, nil
-		}
 	}
 	return output, fmt.Errorf("exit code %d%s", code, said(output))
 }

@@ -1,12 +1,16 @@
 package target
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -22,19 +26,20 @@ func (r *remote) run(ctx context.Context, script, stdin string) (string, int, er
 		return "", 0, fmt.Errorf("logging in to %s at %s: %w", r.config.User, r.config.Address, err)
 	}
 	defer client.Close()
-	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
-	defer stop()
+	opened := context.AfterFunc(ctx, func() { _ = client.Close() })
 	session, err := client.NewSession()
+	opened()
 	if err != nil {
 		return "", 0, fmt.Errorf("opening a session at %s: %w", r.config.Address, err)
 	}
-	var output tail
-	session.Stdin, session.Stdout, session.Stderr = strings.NewReader(stdin), &output, &output
-	command := "sh -c " + quote(remotePath+script)
-	if r.config.Sudo {
-		command = "sudo -n -- " + command
-	}
-	err = session.Run(command)
+	output := &announced{}
+	session.Stdin, session.Stdout, session.Stderr = strings.NewReader(stdin), output, output
+	stop := context.AfterFunc(ctx, func() {
+		r.kill(context.WithoutCancel(ctx), output.group())
+		_ = client.Close()
+	})
+	defer stop()
+	err = session.Run(r.command(ctx, announce+script))
 	exit, ended := errors.AsType[*ssh.ExitError](err)
 	switch {
 	case err == nil:
@@ -44,6 +49,76 @@ func (r *remote) run(ctx context.Context, script, stdin string) (string, int, er
 	}
 	return output.String(), 0, fmt.Errorf("it was not run to its end at %s: %w", r.config.Address, err)
 }
+
+// command is a script as a command for the user's shell. It ends with ctx's time even if nobody is there any more to end it.
+func (r *remote) command(ctx context.Context, script string) string {
+	limit := r.config.Step
+	if end, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(end))
+	}
+	seconds := strconv.Itoa(int(max(limit, 0)/time.Second) + 3) // later than ctx, which says why
+	command := "sh -c " + quoteAll([]string{
+		`command -v timeout >/dev/null && exec timeout -k 1 "$1" sh -c "$0"; exec sh -c "$0"`, remotePath + script, seconds,
+	})
+	if r.config.Sudo {
+		command = "sudo -n -- " + command
+	}
+	return command
+}
+
+// kill ends a group of processes there. sshd itself passes signals on only to users other than root.
+func (r *remote) kill(ctx context.Context, group string) {
+	if number, err := strconv.Atoi(group); err != nil || number < 2 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, killTime)
+	defer cancel()
+	client, err := r.dial(ctx)
+	if err != nil {
+		return // it ends by itself, with its time
+	}
+	defer client.Close()
+	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
+	defer stop()
+	session, err := client.NewSession()
+	if err == nil {
+		_ = session.Run(r.command(ctx, "kill -s KILL -- -"+group)) // fails if it has just ended
+	}
+}
+
+// announce has a script say its process group first (field 5 of proc_pid_stat(5)).
+const announce = `stat=$(cat /proc/$$/stat); echo "${stat##*) }" | cut -d' ' -f3
+`
+
+// announced is the output of a script that announces itself.
+type announced struct {
+	tail
+	mu    sync.Mutex
+	first []byte // line
+	whole bool
+}
+
+func (a *announced) Write(p []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	rest := p
+	if !a.whole {
+		var line []byte
+		line, rest, a.whole = bytes.Cut(p, []byte("\n"))
+		a.first = append(a.first, line...)
+	}
+	_, _ = a.tail.Write(rest)
+	return len(p), nil
+}
+
+func (a *announced) group() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return string(a.first)
+}
+
+// killTime is how long killing a command may take, before its connection is closed.
+const killTime = 5 * time.Second
 
 // remotePath finds what is for administrators, which is often not in the PATH of a session without a terminal.
 const remotePath = `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin LC_ALL=C; export PATH LC_ALL

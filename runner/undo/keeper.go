@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"sync"
@@ -109,8 +110,9 @@ func (k *keeper) locked(ctx context.Context, s *state) error {
 		}
 		applied = now.applied
 	}
-	// Its author may have died in the middle of it, and the last thing that he did may come after the undo.
-	interrupted := !applied && k.by != byRunner
+	// What was injecting it died or gave up in the middle of it, and the last thing that it did may come after the undo: a request that
+	// nobody waits for any more.
+	interrupted := !applied
 	if interrupted && k.settling(s.plan.ID) {
 		return errSettling
 	}
@@ -119,7 +121,7 @@ func (k *keeper) locked(ctx context.Context, s *state) error {
 		return errSettling
 	}
 	by := k.by
-	if err == nil && !interrupted { // else the timers stay, one more time
+	if err == nil && (!interrupted || k.by == byRunner) { // after a death the targets' timers stay, for a third time
 		var fired bool
 		if fired, err = k.disarm(ctx, s.plan); fired {
 			by = byTarget
@@ -129,7 +131,12 @@ func (k *keeper) locked(ctx context.Context, s *state) error {
 		return k.failed(s, err)
 	}
 	k.log.Info("a fault is undone", "fault", s.plan.ID, "kind", s.plan.Fault, "by", by)
-	return k.append(entry{Undone: s.plan.ID, By: by})
+	err = k.append(entry{Undone: s.plan.ID, By: by})
+	if errors.Is(err, fs.ErrNotExist) { // somebody removed the run's folder; there is nobody to tell
+		k.log.Warn("a fault is undone whose journal is gone", "fault", s.plan.ID)
+		return nil
+	}
+	return err
 }
 
 func (k *keeper) failed(s *state, err error) error {

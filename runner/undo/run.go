@@ -217,10 +217,14 @@ func (r *Run) revoke(ctx context.Context, s state, why error) error {
 			r.settled(s.plan.ID)
 			return why
 		}
+		wait := backoff(attempts)
+		if errors.Is(err, errSettling) {
+			wait = r.settle
+		}
 		select {
 		case <-ctx.Done():
 			return errors.Join(why, err)
-		case <-time.After(backoff(attempts)):
+		case <-time.After(wait):
 		}
 	}
 }
@@ -294,6 +298,16 @@ func (r *Run) Records() []record.Fault {
 		told = r.remembered()
 	}
 	return told.records()
+}
+
+// WatchdogDeaths is how often the run's watchdog died, and was started again.
+func (r *Run) WatchdogDeaths() int {
+	if r.watchdog == nil {
+		return 0
+	}
+	r.watchdog.mu.Lock()
+	defer r.watchdog.mu.Unlock()
+	return r.watchdog.deaths
 }
 
 // Close ends all faults, and then the watchdog. What could not be ended is an error, and the watchdog's from then on.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -86,6 +87,7 @@ type watch struct {
 	next       map[string]time.Time // when it is tried again
 	seen       map[string]time.Time // when a fault's time is over
 	done       chan result
+	known      *story // as of when it was last read
 }
 
 type result struct {
@@ -135,6 +137,10 @@ func (w *watch) loop(ctx context.Context, signals <-chan os.Signal) error {
 		case r := <-w.done:
 			delete(w.busy, r.id)
 			switch {
+			case r.err == nil:
+				if s := w.known.find(r.id); s != nil {
+					s.undone = time.Now() // for when the journal is gone
+				}
 			case errors.Is(r.err, errSettling):
 				w.next[r.id] = time.Now().Add(w.settle)
 				wake.Reset(w.settle)
@@ -165,7 +171,13 @@ func (w *watch) loop(ctx context.Context, signals <-chan os.Signal) error {
 // step begins to undo what has to be undone now, and says how many faults there are.
 func (w *watch) step(ctx context.Context) (int, error) {
 	told, err := w.read()
-	if err != nil {
+	switch {
+	case err == nil:
+		w.known = told
+	case errors.Is(err, fs.ErrNotExist) && w.known != nil:
+		// Somebody removed the run's folder. What is injected is still there.
+		told, err = w.known, nil
+	default:
 		w.log.Error("the watchdog cannot read what it watches", "error", err)
 		return 0, err
 	}

@@ -69,6 +69,27 @@ func TestWatchdogOutlivesTheRunner(t *testing.T) {
 	require.Equal(t, []string{"undo c", "undo b", "undo a", "undo c"}, s.said()[2:], "what was interrupted is undone twice")
 }
 
+// TestFolderRemoved: by a cleaner of temporary files; what is injected is still there.
+func TestFolderRemoved(t *testing.T) {
+	dir, s := t.TempDir(), &stage{}
+	r := open(t, dir, s, Options{})
+	w := watchIt(t, dir, s, 0)
+	for _, id := range []string{"a", "b", "c"} {
+		require.NoError(t, r.Inject(t.Context(), plan(id)))
+	}
+	_, err := w.pipe.Write([]byte{'.'})
+	require.NoError(t, err)
+	_, err = w.pipe.Write([]byte{'.'}) // by now it has read the first one, and soon after the journal
+	require.NoError(t, err)
+	time.Sleep(2 * watchTick)
+	require.NoError(t, os.RemoveAll(dir))
+	require.NoError(t, r.Undo(t.Context(), "c"))
+	r.die()
+	require.NoError(t, w.pipe.Close())
+	require.NoError(t, <-w.ended)
+	require.Equal(t, []string{"undo c", "undo c", "undo b", "undo a"}, s.said()[3:], "the watchdog cannot know of the first")
+}
+
 func TestWatchdogEndsWithTheRunner(t *testing.T) {
 	dir, s := t.TempDir(), &stage{}
 	r := open(t, dir, s, Options{})

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -10,29 +11,9 @@ import (
 // k6's exit codes that say nothing against the load (go.k6.io/k6/v2/errext/exitcodes).
 const (
 	exitThresholds = 99  // a threshold of the script was crossed
+	exitStopped    = 105 // by a signal
 	exitMarked     = 110 // the script called test.fail
 )
-
-// broken are k6's exit codes, all others besides, in words.
-func broken(code int) string {
-	switch code {
-	case 100, 101:
-		return "the script's setup or teardown took too long"
-	case 103, 105:
-		return "it was stopped before its time"
-	case 104:
-		return "its configuration is invalid"
-	case 106:
-		return "its port is taken"
-	case 107:
-		return "the script threw an exception"
-	case 108:
-		return "the script ended the test"
-	case 109:
-		return "it panicked"
-	}
-	return "it was killed, or failed for a reason of its own"
-}
 
 // harness judges whether what was measured can be relied on.
 //
@@ -52,18 +33,18 @@ func harness(run record.Run, limits Harness) []Finding {
 		dropped += max(0, g.Dropped)
 		cpu = max(cpu, g.MachineCPU)
 		who := fmt.Sprintf("the load generator of %q, segment %s", g.Activity, g.Segment)
-		switch g.ExitCode {
-		case 0:
-		case exitThresholds:
+		switch {
+		case g.ExitCode == 0 || g.ExitCode == exitStopped && g.Stopped:
+		case g.ExitCode == exitThresholds:
 			findings = append(findings, Finding{
 				Check: CheckScript, Name: g.Activity + ", " + g.Segment, Result: Bad, Text: who + ": a threshold of the script was crossed",
 			})
-		case exitMarked:
+		case g.ExitCode == exitMarked:
 			findings = append(findings, Finding{
 				Check: CheckScript, Name: g.Activity + ", " + g.Segment, Result: Bad, Text: who + ": the script marked the test as failed",
 			})
 		default:
-			say("exit", Unsound, "%s ended with exit code %d: %s", who, g.ExitCode, broken(g.ExitCode))
+			say("exit", Unsound, "%s ended with exit code %d (%s)", who, g.ExitCode, cmp.Or(g.ExitMeans, "unknown"))
 		}
 		if g.Lost != "" {
 			say("results", Unsound, "%s lost results: %s", who, g.Lost)

@@ -17,17 +17,18 @@ const siteSpread = 0.05
 
 // siteLimits are, by the number of sites (from minSites on; more than there are here as the last) and by how many of them stand
 // apart (from one on), how many standard deviations of the other sites the best of those is beyond their mean by chance, on one
-// night of a hundred, all columns of a row together. TestSiteLimits counts them.
+// night of fifty, all columns of a row together; that it must be worse by Sites.AtLeast besides leaves far fewer. TestSiteLimits and
+// TestSites count them.
 var siteLimits = [...][]float64{
-	{16.2}, // 4 sites
-	{9.0},
-	{8.3, 9.3},
-	{6.9, 6.7},
-	{6.1, 5.5}, // 8
-	{6.1, 5.2, 5.4},
-	{5.7, 4.8, 4.7},
-	{5.4, 4.5, 4.3},
-	{5.2, 4.2, 4.0}, // 12
+	{11.5}, // 4 sites
+	{7.1},
+	{6.9, 7.3},
+	{5.9, 5.5},
+	{5.3, 4.7}, // 8
+	{5.4, 4.6, 4.7},
+	{5.1, 4.3, 4.2},
+	{4.9, 4.0, 3.8},
+	{4.7, 3.9, 3.6}, // 12
 }
 
 // apart looks for sites that stand apart from the others of the night.
@@ -43,7 +44,7 @@ func apart(figures []Figure, c Sites) []Finding {
 	var order []group
 	sites := map[group][]Figure{}
 	for _, f := range figures {
-		if f.Site == "" || slices.Contains(c.Except, f.Site) || f.Samples < int64(f.needed()) {
+		if f.Site == "" || slices.Contains(c.Except, f.Site) || f.Samples < f.needed() {
 			continue
 		}
 		g := group{f.Measure, f.Step}
@@ -75,10 +76,10 @@ func apart(figures []Figure, c Sites) []Finding {
 	return findings
 }
 
-// needed is how many samples a site needs to be compared: ten beyond the percentile, or 50.
-func (f Figure) needed() int {
+// needed is how many samples a figure needs to be compared: ten beyond the percentile, or 50.
+func (f Figure) needed() int64 {
 	if f.Percentile > 0 {
-		return max(50, roundUp(10/(1-f.Percentile/100)))
+		return max(50, int64(roundUp(10/(1-f.Percentile/100))))
 	}
 	return 50
 }

@@ -201,7 +201,9 @@ func steady(run record.Run) []Finding {
 		findings = append(findings, f)
 	}
 	if (run.Deviated || run.Status == record.Failed) && !bad {
-		findings = append(findings, Finding{Check: CheckHypothesis, Name: "steady state", Result: Bad, Text: "the steady state did not hold"})
+		findings = append(findings, Finding{
+			Check: CheckHypothesis, Name: "steady state", Result: Bad, Text: "the steady state did not hold",
+		})
 	}
 	return findings
 }

@@ -89,8 +89,14 @@ func TestOutcomes(t *testing.T) {
 		{"clock back", func(_ *testing.T, run *record.Run, _ *Objectives) { run.Clock.Jump = -time.Minute }, NoVerdict, "jumped by 1m0s"},
 		{"results lost", func(_ *testing.T, run *record.Run, _ *Objectives) { run.Generators[0].Lost = "half a line" }, NoVerdict,
 			`"storm", segment 0:1 lost results: half a line`},
-		{"script threw", func(_ *testing.T, run *record.Run, _ *Objectives) { run.Generators[0].ExitCode = 107 }, NoVerdict, "exception"},
-		{"killed", func(_ *testing.T, run *record.Run, _ *Objectives) { run.Generators[0].ExitCode = -1 }, NoVerdict, "killed"},
+		{"script threw", func(_ *testing.T, run *record.Run, _ *Objectives) {
+			run.Generators[0].ExitCode, run.Generators[0].ExitMeans = 107, "the script threw an exception"
+		}, NoVerdict, "ended with exit code 107 (the script threw an exception)"},
+		{"stopped as the experiment says", func(_ *testing.T, run *record.Run, _ *Objectives) {
+			run.Generators[0].ExitCode, run.Generators[0].Stopped = 105, true
+		}, Passed, ""},
+		{"stopped by somebody", func(_ *testing.T, run *record.Run, _ *Objectives) { run.Generators[0].ExitCode = 105 }, NoVerdict, "105"},
+		{"killed", func(_ *testing.T, run *record.Run, _ *Objectives) { run.Generators[0].ExitCode = -1 }, NoVerdict, "exit code -1 (unknown)"},
 		{"threshold crossed", func(_ *testing.T, run *record.Run, _ *Objectives) { run.Generators[0].ExitCode = 99 }, Deviated, "threshold"},
 		{"interrupted", func(_ *testing.T, run *record.Run, o *Objectives) {
 			run.Status, run.Error = record.Interrupted, "SIGTERM"

@@ -63,7 +63,8 @@ type place struct{ site, step string }
 
 // tally is what was measured at a place.
 type tally struct {
-	total  *results.Aggregate // of a trend
+	parts  []*results.Aggregate // of a trend, not merged yet
+	total  *results.Aggregate   // of a trend
 	count  int64
 	failed int64 // of a rate
 }
@@ -90,16 +91,15 @@ func measure(o Objective, w Window, run record.Run, load span) measured {
 			continue
 		}
 		m.add(place{a.Tags.Site, a.Tags.Step}, a)
-		if a.Tags.Site != "" && o.Site == "" {
-			m.add(place{"", a.Tags.Step}, a)
-		}
 	}
+	m.merge()
 	if kind == results.Rate {
 		m.places = m.shares()
 	}
 	return m
 }
 
+// add adds a window to its place.
 func (m *measured) add(p place, a *results.Aggregate) {
 	t := m.places[p]
 	if t == nil {
@@ -111,16 +111,62 @@ func (m *measured) add(p place, a *results.Aggregate) {
 		t.failed += int64(math.Round(a.Sum))
 		return
 	}
-	series := results.Series{Metric: a.Metric, Kind: a.Kind, Tags: results.Tags{Site: p.site, Step: p.step}}
-	if t.total == nil {
-		t.total = results.New(series, a.Start, a.End)
+	t.parts = append(t.parts, a)
+}
+
+// merge merges the windows of each place, and the places of all sites.
+func (m *measured) merge() {
+	all := map[place]*tally{}
+	for p, t := range m.places {
+		if len(t.parts) > 0 {
+			t.total = merged(t.parts)
+			t.parts = nil
+		}
+		if p.site == "" || m.objective.Site != "" {
+			continue
+		}
+		at := place{"", p.step}
+		if all[at] == nil {
+			all[at] = &tally{}
+		}
+		all[at].count += t.count
+		all[at].failed += t.failed
+		if t.total != nil {
+			all[at].parts = append(all[at].parts, t.total)
+		}
 	}
-	same := *a // of another series in name only: which paths and profiles there are does not matter here
-	same.Series = series
-	if err := t.total.Merge(&same); err != nil {
-		// Only more than 2^63 samples of one value are refused; they are missing then, and the count says so.
-		t.count -= a.Count
+	for p, t := range all {
+		if without := m.places[p]; without != nil { // what has no site is of all sites too
+			t.count += without.count
+			t.failed += without.failed
+			if without.total != nil {
+				t.parts = append(t.parts, without.total)
+			}
+		}
+		if len(t.parts) > 0 {
+			t.total = merged(t.parts)
+			t.parts = nil
+		}
+		m.places[p] = t
 	}
+}
+
+// merged merges aggregates of series that differ in nothing that matters here: paths, profiles, sites. It halves them, because
+// merging takes as long as the greater side is wide, and a night's is a hundred times as wide as a window's.
+func merged(parts []*results.Aggregate) *results.Aggregate {
+	series := results.Series{Metric: parts[0].Metric, Kind: parts[0].Kind}
+	const few = 16
+	if half := len(parts) / 2; len(parts) > few {
+		parts = []*results.Aggregate{merged(parts[:half]), merged(parts[half:])}
+	}
+	all := results.New(series, parts[0].Start, parts[0].End)
+	for _, p := range parts {
+		same := *p
+		same.Series = series
+		// It fails where a bucket would count more than 2^63 samples, which no run makes.
+		_ = all.Merge(&same)
+	}
+	return all
 }
 
 // shares brings a rate's samples to what shares are of. A failed login has the step at which it failed, one that succeeded has none:
@@ -189,8 +235,16 @@ func (m measured) figure(p place) (f Figure, ok bool) {
 	}
 	if t.total != nil {
 		f.Unit, f.Value = Millis, t.total.Quantile(f.Percentile/100)
+		f.Uncertain = uncertain(t.total, f.Percentile/100)
 		return f, true
 	}
 	f.Unit, f.Value, f.Failed = Share, float64(t.failed)/float64(t.count), t.failed
 	return f, true
+}
+
+// uncertain is half the distance, of logarithms, between the quantiles that are a standard deviation of the rank away from q.
+func uncertain(a *results.Aggregate, q float64) float64 {
+	off := math.Sqrt(q * (1 - q) / float64(a.Count))
+	low, high := a.Quantile(max(q-off, 0)), a.Quantile(min(q+off, 1))
+	return (math.Log(max(high, leastValue)) - math.Log(max(low, leastValue))) / 2
 }

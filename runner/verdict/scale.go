@@ -10,6 +10,9 @@ const (
 	arcsine                // of shares of few or no failures, which chance alone makes differ
 )
 
+// leastValue is a histogram's microsecond, in milliseconds: the logarithm of less is none.
+const leastValue = 0.001
+
 // fewFailures is the mean number of failures below which chance is the greater part of their spread, and their logarithm lopsided.
 const fewFailures = 3
 
@@ -36,7 +39,7 @@ func (s scale) level(f Figure) float64 {
 	case f.Unit == Share:
 		return math.Log((float64(f.Failed) + 0.5) / float64(f.Samples))
 	}
-	return math.Log(max(f.Value, 0.001))
+	return math.Log(max(f.Value, leastValue))
 }
 
 // value is what stands at a level.
@@ -55,5 +58,5 @@ func (s scale) noise(f Figure, usual float64) float64 {
 	case f.Unit == Share:
 		return 1 / max(usual*float64(f.Samples), 1)
 	}
-	return leastSpread * leastSpread
+	return max(leastSpread*leastSpread, f.Uncertain*f.Uncertain)
 }

@@ -122,6 +122,8 @@ type Figure struct {
 	Value      float64 `json:"value"`
 	Samples    int64   `json:"samples"`
 	Failed     int64   `json:"failed,omitempty"` // of a share
+	// Uncertain is the standard deviation that a percentile's logarithm has because so many samples were taken and not more.
+	Uncertain float64 `json:"uncertain,omitempty"`
 	// Called is whether it was called a regression: later nights are not held against it, until it has become usual.
 	Called bool `json:"called,omitempty"`
 }

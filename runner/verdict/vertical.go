@@ -26,10 +26,11 @@ const (
 // regressed holds each figure against the same figure of the last nights, and marks those that it calls.
 //
 // One night is one observation: the windows of a night share its cloud, its neighbours and its weather, and a test that takes each
-// for itself calls every third night a regression. So the night's one percentile, on a scale on which nights spread evenly, is held against a prediction interval of the last nights', Student's t: what one
-// more night of the same kind would exceed with the wanted probability. Seven nights say little about their own spread, so that it
-// is moderated by that of the other sites. Holm's correction shares the probability among all figures of the run. Only what is
-// besides worse by Regression.AtLeast is called. TestFalseAlarms counts what comes of it.
+// for itself calls every third night a regression. So the night's one percentile, on a scale on which nights spread evenly, is held
+// against a prediction interval of the last nights', Student's t: what one more night of the same kind would exceed with the wanted
+// probability. Seven nights say little about their own spread, so that it is moderated by that of the other sites. Holm's
+// correction shares the probability among all figures of the run. Only what is besides worse by Regression.AtLeast is called.
+// TestFalseAlarms counts what comes of it.
 func regressed(figures []Figure, nights []Night, c Regression) []Finding {
 	if c.Mode == ModeOff || len(figures) == 0 {
 		return nil
@@ -94,7 +95,7 @@ func compare(figures []Figure, nights []Night, wanted int) (all []comparison, mo
 	past := map[figureKey][]Figure{}
 	for _, n := range last(nights, 2*wanted) {
 		for _, f := range n.Figures {
-			if f.Samples > 0 {
+			if f.Samples >= f.needed() {
 				past[f.key()] = append(past[f.key()], f)
 			}
 		}
@@ -102,6 +103,9 @@ func compare(figures []Figure, nights []Night, wanted int) (all []comparison, mo
 	spread := map[spreadKey][]float64{} // by what the sites have in common
 	for i := range figures {
 		f := &figures[i]
+		if f.Samples < f.needed() {
+			continue
+		}
 		earlier := usual(past[f.key()], wanted)
 		most = max(most, len(earlier))
 		if len(earlier) < minNights {
