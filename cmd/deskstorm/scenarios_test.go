@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -163,7 +165,14 @@ func (d *desk) runs(t *testing.T, name string, expected verdict.Outcome, variabl
 	var o outcome
 	require.NoError(t, json.Unmarshal([]byte(stdout), &o), "%d: %s%s", code, stdout, stderr)
 	t.Logf("%s, %.1f s: %s: %s", name, time.Since(began).Seconds(), o.Verdict.Outcome, o.Verdict.Reason)
-	require.Equal(t, expected, o.Verdict.Outcome, "%s\n%s\n%+v", stderr, o.Run.Error, o.Verdict.Findings)
+	if os.Getenv("SHOW") != "" || o.Verdict.Outcome != expected {
+		text, _ := os.ReadFile(filepath.Join(o.Folder, "report.md"))
+		t.Logf("%s\n%s", stderr, text)
+		for _, g := range o.Run.Generators {
+			t.Logf("k6 of %q: %s", g.Activity, g.Stderr)
+		}
+	}
+	require.Equal(t, expected, o.Verdict.Outcome)
 	require.Equal(t, expected.ExitCode(), code)
 
 	// The Chaos Toolkit's journal, and reports for people and programs.
@@ -355,9 +364,18 @@ func testHostReboot(t *testing.T) {
 }
 
 func testComputeLoss(t *testing.T) {
-	// Two hosts. Nova calls one down after a minute, which is a second here.
-	d := newDesk(t, up.Options{Users: 6, Desktops: 30, Ready: 12, Speed: 60})
-	variables := map[string]string{"users": "6", "window": "5s", "target": "lab", "lab_host": d.Sim.Hosts()[0].Name, "noticed": "5", "back": "5"}
+	// Four hosts, whose nova-compute is down after a minute, which is 3 s here. A login is offered three desktops: those of a host
+	// must be fewer.
+	d := newDesk(t, up.Options{Users: 5, Desktops: 90, Ready: 8, Speed: 20})
+	ready := map[string]int{}
+	for _, s := range d.Sim.Servers() {
+		if slices.Contains(s.Tags, cloud.OwnerTag+"=lab") {
+			ready[s.Host]++
+		}
+	}
+	host := slices.MinFunc(slices.Collect(maps.Keys(ready)), func(a, b string) int { return cmp.Compare(ready[a], ready[b]) })
+	require.LessOrEqual(t, ready[host], 2, "%v", ready)
+	variables := map[string]string{"users": "5", "window": "5s", "target": "lab", "lab_host": host, "noticed": "7", "back": "7"}
 	o := d.runs(t, "compute-loss", verdict.Passed, variables)
 	o.injected(t, "compute.down")
 	variables["noticed"] = "0" // before Nova can know
