@@ -29,6 +29,8 @@ import (
 	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/lab/sim/directory"
 	"github.com/deskstorm/deskstorm/lab/up"
+	"github.com/deskstorm/deskstorm/runner"
+	"github.com/deskstorm/deskstorm/runner/config"
 	"github.com/deskstorm/deskstorm/runner/record"
 	"github.com/deskstorm/deskstorm/runner/verdict"
 	"github.com/deskstorm/deskstorm/scenarios"
@@ -47,6 +49,29 @@ func TestScenariosAreValid(t *testing.T) {
 	stdout, stderr, code := run(t, deskstorm(t, append([]string{"validate"}, names...)...))
 	require.Zero(t, code, stderr)
 	require.Equal(t, len(names), strings.Count(stdout, "has no mistakes"), stdout)
+}
+
+// The page about the shipped experiments names each of them and each of its variables, and its deskstorm.yaml has no mistakes.
+func TestScenariosAreDescribed(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/scenarios.md")
+	require.NoError(t, err)
+	page := string(text)
+	for _, name := range scenarios.ExperimentNames() {
+		require.Contains(t, page, "| `"+name+"` |")
+		loaded, err := runner.Load(name)
+		require.NoError(t, err)
+		for variable, value := range loaded.Configuration {
+			require.Contains(t, page, "`"+variable+"`", name)
+			require.Contains(t, page, "`"+value.Env+"`", name)
+		}
+	}
+	_, example, ok := strings.Cut(page, "cat > deskstorm.yaml <<EOF\n")
+	require.True(t, ok)
+	example, _, ok = strings.Cut(example, "EOF\n")
+	require.True(t, ok)
+	_, err = config.Parse([]byte(os.Expand(example, func(string) string { return "http://127.0.0.1:1" })), "deskstorm.yaml")
+	require.NoError(t, err)
 }
 
 // scenario is how a shipped experiment is run in a short form, and what shows that it can fail.
@@ -165,7 +190,7 @@ func (d *desk) runs(t *testing.T, name string, expected verdict.Outcome, variabl
 	var o outcome
 	require.NoError(t, json.Unmarshal([]byte(stdout), &o), "%d: %s%s", code, stdout, stderr)
 	t.Logf("%s, %.1f s: %s: %s", name, time.Since(began).Seconds(), o.Verdict.Outcome, o.Verdict.Reason)
-	if os.Getenv("SHOW") != "" || o.Verdict.Outcome != expected {
+	if o.Verdict.Outcome != expected {
 		text, _ := os.ReadFile(filepath.Join(o.Folder, "report.md"))
 		t.Logf("%s\n%s", stderr, text)
 		for _, g := range o.Run.Generators {
