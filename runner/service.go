@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/deskstorm/deskstorm/results"
+	"github.com/deskstorm/deskstorm/runner/config"
 	"github.com/deskstorm/deskstorm/runner/history"
 	"github.com/deskstorm/deskstorm/runner/record"
 	"github.com/deskstorm/deskstorm/runner/report"
@@ -29,10 +30,8 @@ func (r *Runner) Serve(ctx context.Context, o serve.Options) error {
 	if len(r.Config.Schedule.Jobs) == 0 {
 		return errors.New("the configuration has no schedule; add the section schedule with at least one job")
 	}
-	for _, j := range r.Config.Schedule.Jobs {
-		if _, err := r.Prepare(requestOf(schedule.Start{Job: j})); err != nil {
-			return fmt.Errorf("job %s: %w", j.Name, err)
-		}
+	if err := CheckSchedule(r.Config); err != nil {
+		return err
 	}
 	if _, err := r.Recover(ctx); err != nil {
 		// What cannot be undone now is tried again by hand; other jobs are no worse for it.
@@ -52,6 +51,24 @@ func (r *Runner) Serve(ctx context.Context, o serve.Options) error {
 	defer stop()
 	go r.retain(tidying)
 	return server.ServeUntilSignal(ctx)
+}
+
+// CheckSchedule reads the experiments and calendars of a schedule's jobs. The error joins what is wrong with each job.
+func CheckSchedule(c config.Config) error {
+	var errs []error
+	for _, j := range c.Schedule.Jobs {
+		l, err := Load(j.Experiment)
+		if err == nil {
+			err = l.set(j.Variables)
+		}
+		if j.Calendar != nil {
+			err = errors.Join(err, j.Calendar.Load())
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("job %s: %w", j.Name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // shared is how several runners with one history agree on who starts runs.

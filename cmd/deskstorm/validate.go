@@ -56,7 +56,10 @@ func newValidateCommand() *cobra.Command {
 				fmt.Fprintln(out, what, "has no mistakes")
 			}
 			if file != "" {
-				_, err := config.Load(file)
+				c, err := config.Load(file)
+				if err == nil {
+					err = runner.CheckSchedule(c)
+				}
 				check(file, err)
 			}
 			for _, path := range args {

@@ -119,6 +119,19 @@ func TestToleranceInTheMethod(t *testing.T) {
 	require.False(t, recorder.Run().Deviated)
 }
 
+func TestFunctionsKnowTheirActivity(t *testing.T) {
+	var names []string
+	table := []native.Function{action("do", func(ctx context.Context) (any, error) { names = append(names, native.ActivityOf(ctx)); return 1, nil })}
+	e := parse(t, head+`
+method:
+  - {type: action, name: one, provider: {type: deskstorm, func: do}}
+  - {type: action, name: two, provider: {type: deskstorm, func: do}}
+`, table...)
+	_, err := engine.Run(t.Context(), e, engine.Options{Table: table})
+	require.NoError(t, err)
+	require.Equal(t, []string{"one", "two"}, names)
+}
+
 // What is nothing but an empty value is no argument: what a function takes without it is its own affair.
 func TestEmptyArguments(t *testing.T) {
 	var got native.Arguments
