@@ -137,7 +137,7 @@ func (r *Run) carryOut(ctx context.Context) (err error) {
 func (r *Run) endFaults(faults *undo.Run) error {
 	err := faults.Close()
 	ended := faults.Records()
-	r.runner.counts.add(ended)
+	r.runner.counts.add(r.ID, ended)
 	r.Change(func(run *record.Run) { run.Faults = ended })
 	return err
 }

@@ -37,11 +37,14 @@ func (r *Runner) Serve(ctx context.Context, o serve.Options) error {
 		// What cannot be undone now is tried again by hand; other jobs are no worse for it.
 		r.options.Log.Error("not all of what dead runs left could be ended; deskstorm recover tries it again", "error", err)
 	}
+	if err := r.counts.stuck.look(r.runs()); err != nil {
+		r.options.Log.Error("it is not known whether dead runs have left faults", "error", err)
+	}
 	o.Jobs = r.Config.Schedule.Jobs
 	shared := r.shared()
 	o.Store, o.Leader = shared, shared
 	o.Runs, o.History, o.Reports = scheduled{r}, kept{r}, kept{r}
-	o.Counts = r.counts.read
+	o.Counts = r.counted
 	o.Log = r.options.Log
 	server, err := serve.Listen(o)
 	if err != nil {
@@ -50,6 +53,7 @@ func (r *Runner) Serve(ctx context.Context, o serve.Options) error {
 	tidying, stop := context.WithCancel(ctx)
 	defer stop()
 	go r.retain(tidying)
+	go r.markDead(tidying)
 	return server.ServeUntilSignal(ctx)
 }
 
@@ -193,7 +197,7 @@ func (r kept) List(ctx context.Context, job string, limit int) ([]serve.Entry, e
 	}
 	entries := []serve.Entry{}
 	for _, k := range runs {
-		if k.Running {
+		if k.Running || k.DryRun {
 			continue
 		}
 		e := serve.Entry{ID: k.ID, Job: k.Experiment, Title: k.Title, Trigger: k.Trigger, Began: k.Began, Ended: k.Ended,
@@ -253,6 +257,27 @@ func (r *Runner) Report(ctx context.Context, k history.Kept) (report.Report, err
 	return shown, err
 }
 
+// markDead marks runs of other processes whose runner has died, once their claims have ended.
+func (r *Runner) markDead(ctx context.Context) {
+	ticker := time.NewTicker(claimTTL)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		dead, err := r.History.MarkDead(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.counts.historyErrors.Add(1)
+			r.options.Log.Error("whether runs' runners have died cannot be known now", "error", err)
+		}
+		if len(dead) > 0 {
+			r.options.Log.Warn("runs whose runner died are marked so", "runs", dead)
+		}
+	}
+}
+
 // retainEvery is how often what is too old is removed.
 const retainEvery = 6 * time.Hour
 
@@ -308,25 +333,26 @@ func (r *Runner) removeOld(ctx context.Context, now time.Time) error {
 // counts are what the runner has counted since the process began.
 type counts struct {
 	injected, undone, historyErrors atomic.Uint64
-	stuck                           atomic.Int64
+	stuck                           stuck
 	offered, written, dropped       atomic.Uint64
 }
 
 // add counts a run's faults at its end.
-func (c *counts) add(faults []record.Fault) {
+func (c *counts) add(run string, faults []record.Fault) {
 	for _, f := range faults {
 		c.injected.Add(1)
 		if f.Undone.IsZero() {
-			c.stuck.Add(1)
+			c.stuck.add(run)
 		} else {
 			c.undone.Add(1)
 		}
 	}
 }
 
-func (c *counts) read() serve.Counts {
+func (r *Runner) counted() serve.Counts {
+	c := &r.counts
 	return serve.Counts{
-		FaultsInjected: c.injected.Load(), FaultsUndone: c.undone.Load(), FaultsStuck: int(c.stuck.Load()),
+		FaultsInjected: c.injected.Load(), FaultsUndone: c.undone.Load(), FaultsStuck: c.stuck.count(r.runs()),
 		InfluxOffered: c.offered.Load(), InfluxWritten: c.written.Load(), InfluxDropped: c.dropped.Load(),
 		HistoryErrors: c.historyErrors.Load(),
 	}
