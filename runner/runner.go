@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/deskstorm/deskstorm/cloud"
 	"github.com/deskstorm/deskstorm/runner/config"
@@ -32,6 +33,7 @@ type Runner struct {
 	History *history.Store
 
 	options  Options
+	claimTTL time.Duration
 	targets  *target.Targets
 	influx   *influx.Writer // nil: there is none
 	counts   counts
@@ -44,7 +46,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*Runner, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Runner{Config: c, options: o, targets: target.New(c.Targets), clouds: map[string]*cloud.Lazy{}}
+	r := &Runner{Config: c, options: o, claimTTL: claimTTL, targets: target.New(c.Targets), clouds: map[string]*cloud.Lazy{}}
 	for _, dir := range []string{c.State, r.runs(), r.spool()} {
 		// What runs leave behind names hosts and people's desktops.
 		if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -238,10 +238,15 @@ func (r kept) HTML(ctx context.Context, id string, to io.Writer) error {
 // Report is the report of a kept run, made anew.
 func (r *Runner) Report(ctx context.Context, k history.Kept) (report.Report, error) {
 	shown := report.Report{Run: k.Run}
-	if len(k.Verdict) > 0 {
+	switch {
+	case len(k.Verdict) > 0:
 		if err := json.Unmarshal(k.Verdict, &shown.Verdict); err != nil {
 			return shown, fmt.Errorf("reading the verdict of run %s: %w", k.ID, err)
 		}
+	case k.Running:
+		shown.Verdict.Reason = "the run has not ended"
+	default: // its runner died
+		shown.Verdict = verdict.Judge(k.Run, verdict.Objectives{}, nil)
 	}
 	var err error
 	shown.Nights, err = r.nights(ctx, k.Run, verdict.Defaults())
