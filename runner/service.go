@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -242,6 +243,14 @@ func (r kept) HTML(ctx context.Context, id string, to io.Writer) error {
 // Report is the report of a kept run, made anew.
 func (r *Runner) Report(ctx context.Context, k history.Kept) (report.Report, error) {
 	shown := report.Report{Run: k.Run}
+	if len(k.Verdict) == 0 {
+		// Nobody wrote down how its faults stand, but their journal has it: on this machine, if it was run here.
+		faults, err := undo.Records(r.runs(), k.ID)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return shown, err
+		}
+		shown.Run.Faults = faults
+	}
 	switch {
 	case len(k.Verdict) > 0:
 		if err := json.Unmarshal(k.Verdict, &shown.Verdict); err != nil {
@@ -250,7 +259,7 @@ func (r *Runner) Report(ctx context.Context, k history.Kept) (report.Report, err
 	case k.Running:
 		shown.Verdict.Reason = "the run has not ended"
 	default: // its runner died
-		shown.Verdict = verdict.Judge(k.Run, verdict.Objectives{}, nil)
+		shown.Verdict = verdict.Judge(shown.Run, verdict.Objectives{}, nil)
 	}
 	var err error
 	shown.Nights, err = r.nights(ctx, k.Run, verdict.Defaults())
