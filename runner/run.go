@@ -47,6 +47,9 @@ type Run struct {
 
 // Prepare reads the experiment and gives the run its id. It touches nothing.
 func (r *Runner) Prepare(q Request) (*Run, error) {
+	if err := q.Dry.Check(); err != nil {
+		return nil, err
+	}
 	l, err := Load(q.Experiment)
 	if err != nil {
 		return nil, err
@@ -134,7 +137,7 @@ func (r *Run) carryOut(ctx context.Context) (err error) {
 func (r *Run) endFaults(faults *undo.Run) error {
 	err := faults.Close()
 	ended := faults.Records()
-	r.runner.counts.add(ended)
+	r.runner.counts.add(r.ID, ended)
 	r.Change(func(run *record.Run) { run.Faults = ended })
 	return err
 }

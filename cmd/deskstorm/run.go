@@ -30,13 +30,23 @@ func newRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run EXPERIMENT",
 		Short: "Run an experiment, and say whether the cloud passed it",
-		Long: "Run an experiment: a file in the Chaos Toolkit's format, or a shipped one by its name (" + shippedNames() + ").\n" +
+		Long: "Run an experiment: a file in the Chaos Toolkit's format, or a shipped one by its name:\n" + shippedColumns() + "\n" +
 			"Its faults are undone whatever becomes of it. Its journal and reports are in a folder below the state folder.\n" +
+			"A dry run of actions injects nothing and makes no load: it shows what would be touched. Of activities it asks nothing\n" +
+			"either. Dry runs of probes and of pauses do all else, faults included. None has a verdict.\n" +
 			"Exits with 0 if it passed, 1 if it deviated, 2 if it could not be run, 3 if there is no verdict.",
 		Example: "  deskstorm run smoke\n" +
 			"  deskstorm run --var users=200 --var window=5m morning-shift\n" +
-			"  deskstorm run --plan my-experiment.yaml",
-		Args: cobra.ExactArgs(1),
+			"  deskstorm run --dry-run actions my-experiment.yaml",
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 1:
+				return nil
+			case dry != "" && engine.Dry(dry).Check() != nil:
+				return fmt.Errorf("--dry-run %q: say what is left out, as in --dry-run actions EXPERIMENT", dry)
+			}
+			return errors.New("name one experiment")
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := runner.Request{Experiment: args[0], Dry: engine.Dry(dry)}
 			var err error
@@ -76,7 +86,7 @@ func newRunCommand() *cobra.Command {
 				return complain(cmd, err)
 			}
 			if err := show(cmd, result, asJSON); err != nil {
-				return err
+				return complain(cmd, err)
 			}
 			if code := result.Verdict.ExitCode(); code != 0 {
 				return exitError(code)
@@ -85,7 +95,7 @@ func newRunCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVar(&variables, "var", nil, "NAME=VALUE in place of what the experiment's configuration says; the value is YAML; can be repeated")
-	cmd.Flags().StringVar(&dry, "dry-run", "", "do all but: probes, actions, activities (both) or pauses (pause); or plan: show what faults would touch")
+	cmd.Flags().StringVar(&dry, "dry-run", "", "leave out probes, actions, activities (both) or pause (pauses)")
 	cmd.Flags().StringVar(&journal, "journal-path", "", "write the Chaos Toolkit's journal.json here too")
 	cmd.Flags().StringVar(&out, "report-dir", "", "write the reports here too")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print run and verdict as JSON")
@@ -117,7 +127,10 @@ func parseVariables(texts []string) (map[string]any, error) {
 func show(cmd *cobra.Command, result runner.Result, asJSON bool) error {
 	out := cmd.OutOrStdout()
 	if asJSON {
-		return result.JSON(out)
+		if err := result.JSON(out); err != nil {
+			return fmt.Errorf("printing the result: %w", err)
+		}
+		return nil
 	}
 	shown := report.Report{Run: result.Run, Verdict: result.Verdict}
 	if err := shown.Text(out, out == os.Stdout && colourWanted()); err != nil {

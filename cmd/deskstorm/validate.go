@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,16 @@ import (
 )
 
 func shippedNames() string { return strings.Join(scenarios.ExperimentNames(), ", ") }
+
+// shippedColumns are the names in lines that a terminal has room for.
+func shippedColumns() string {
+	const each = 6 // in a line
+	var b strings.Builder
+	for names := range slices.Chunk(scenarios.ExperimentNames(), each) {
+		fmt.Fprintf(&b, "  %s\n", strings.Join(names, "  "))
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
 
 func newValidateCommand() *cobra.Command {
 	var schema bool

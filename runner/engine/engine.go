@@ -48,6 +48,14 @@ const (
 	DryPause      Dry = "pause" // pauses
 )
 
+// Check refuses what is no dry run: taken for none, it would be carried out.
+func (d Dry) Check() error {
+	if d == DryNone || d == DryProbes || d == DryActions || d == DryActivities || d == DryPause {
+		return nil
+	}
+	return fmt.Errorf("a dry run of %q: expected probes, actions, activities or pause", d)
+}
+
 // Clock is time as a run sees it.
 type Clock interface {
 	Now() time.Time
@@ -71,7 +79,7 @@ func (machineClock) Sleep(ctx context.Context, d time.Duration) error {
 }
 
 // Run runs an experiment. The error is that it could not be begun, with nothing touched: a variable that is not set, an
-// argument that has the wrong type after substitution; the journal is nil then. All else is in the journal and in the record.
+// argument that has the wrong type after substitution, a dry run that there is none of; the journal is nil then. All else is in the journal and in the record.
 // When ctx ends, the run is interrupted: activities are ended, faults are undone, and rollbacks run if their strategy is
 // "always" (or "deviated", and it has).
 func Run(ctx context.Context, e *experiment.Experiment, o Options) (*Journal, error) {
@@ -92,6 +100,9 @@ func Run(ctx context.Context, e *experiment.Experiment, o Options) (*Journal, er
 	}
 	if o.Recorder == nil {
 		o.Recorder = record.NewRecorder(record.Run{})
+	}
+	if err := o.Dry.Check(); err != nil {
+		return nil, err
 	}
 	values, err := e.Resolve(o.Getenv)
 	if err != nil {

@@ -114,3 +114,17 @@ func TestRunNative(t *testing.T) {
 		})
 	}
 }
+
+// TestUnknownDryRun: what is no dry run is not carried out instead.
+func TestUnknownDryRun(t *testing.T) {
+	ran := false
+	table := []native.Function{{Name: "break", Kind: experiment.Action, Run: func(context.Context, native.Arguments) (any, error) {
+		ran = true
+		return nil, nil
+	}}}
+	e := parse(t, "title: t\ndescription: d\nmethod: [{type: action, name: a, provider: {type: deskstorm, func: break}}]\n", table...)
+	journal, err := engine.Run(t.Context(), e, engine.Options{Table: table, Dry: "plan"})
+	require.ErrorContains(t, err, `a dry run of "plan": expected probes, actions, activities or pause`)
+	require.Nil(t, journal)
+	require.False(t, ran)
+}

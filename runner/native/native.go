@@ -20,7 +20,7 @@ type Function struct {
 
 	// Run does it and returns what a tolerance is held against: JSON's types, or what encodes as them. The end of ctx ends it.
 	Run func(ctx context.Context, a Arguments) (any, error)
-	// Plan says what Run would touch, for --dry-run, and touches nothing. Nil: a look, which touches nothing.
+	// Plan says what Run would touch, for --dry-run actions, and touches nothing. Nil: a look, which touches nothing.
 	Plan func(ctx context.Context, a Arguments) (any, error)
 }
 

@@ -95,7 +95,8 @@ func TestLogin(t *testing.T) {
 	require.Contains(t, v["timings_ms"], "in_vain")
 	require.NotContains(t, v["timings_ms"], "login")
 	_, err := call(t, e, "login", native.Arguments{"login": "wrong", "field": "timings_ms.total"})
-	require.ErrorContains(t, err, "wrong-password", "a login that fails at once is no fast one")
+	require.ErrorContains(t, err, "there is no timings_ms.total, because of this (wrong-password): ", "a login that fails at once is no fast one")
+	require.NotContains(t, err.Error(), "{")
 
 	_, err = call(t, e, "login", native.Arguments{"login": "new", "field": "timings_ms.teleport"})
 	require.ErrorContains(t, err, `field: there is no "teleport" on the way of timings_ms.teleport`)
@@ -134,6 +135,10 @@ func TestCloudProbes(t *testing.T) {
 	require.Contains(t, services["neutron"].(map[string]any)["list"].(map[string]any)["error"], "503")
 	require.Equal(t, true, services["nova"].(map[string]any)["list"].(map[string]any)["ok"])
 	undo()
+	unknown := e
+	unknown.Config.Cloud = &Cloud{Name: "nowhere", File: e.Config.Cloud.File}
+	_, err = call(t, unknown, "cloud.canary", nil)
+	require.ErrorContains(t, err, `cloud "nowhere" not found`, "that nobody could ask says nothing of the cloud")
 	_, err = call(t, e, "cloud.canary", native.Arguments{"services": []any{"heat"}})
 	require.ErrorContains(t, err, `no canary for "heat"`)
 

@@ -69,9 +69,15 @@ func field(run func(context.Context, native.Arguments) (any, error)) func(contex
 		if err := json.Unmarshal(text, &part); err != nil {
 			return nil, fmt.Errorf("finding the field %s: %w", path, err)
 		}
+		whole, _ := part.(map[string]any)
+		said, _ := whole["error"].(string) // of a login that failed
+		kind, _ := whole["kind"].(string)
 		for name := range strings.SplitSeq(path, ".") {
 			m, _ := part.(map[string]any)
 			next, ok := m[name]
+			if !ok && said != "" {
+				return nil, fmt.Errorf("there is no %s, because of this (%s): %.400s", path, kind, said)
+			}
 			if !ok {
 				return nil, wrong(fieldName, "there is no %q on the way of %s in the answer %.400s", name, path, text)
 			}
