@@ -43,6 +43,10 @@ func TestRecoverTellsTheHistory(t *testing.T) {
 	require.Len(t, kept.Faults, 1)
 	require.Equal(t, "all is broken", kept.Faults[0].What)
 	require.Equal(t, "recover", kept.Faults[0].UndoneBy)
+	require.NoError(t, os.RemoveAll(r.Dir("dead"))) // as seen from another machine
+	shown, err := r.Report(t.Context(), kept)
+	require.NoError(t, err)
+	require.Len(t, shown.Run.Faults, 1)
 	kept, err = r.History.Run(t.Context(), "elsewhere")
 	require.NoError(t, err)
 	require.Equal(t, record.Interrupted, kept.Status)

@@ -87,19 +87,24 @@ func (r *Runner) Dir(id string) string { return filepath.Join(r.runs(), id) }
 // history to end faults: its errors come last.
 func (r *Runner) Recover(ctx context.Context) (undo.Report, error) {
 	report, err := Recover(ctx, r.Config, r.options.Log)
-	dead, e := r.History.MarkDead(ctx)
-	err = errors.Join(err, e)
+	err = errors.Join(err, r.markDead(ctx))
+	saved, e := r.History.Drain(ctx, r.spool())
+	if len(saved) > 0 {
+		r.options.Log.Info("saved runs that waited for the history", "runs", saved)
+	}
+	return report, errors.Join(err, e)
+}
+
+// markDead marks the runs whose runner has died.
+func (r *Runner) markDead(ctx context.Context) error {
+	dead, err := r.History.MarkDead(ctx)
 	if len(dead) > 0 {
 		r.options.Log.Warn("runs whose runner died are marked so", "runs", dead)
 	}
 	for _, id := range dead {
 		err = errors.Join(err, r.recordFaults(ctx, id))
 	}
-	saved, e := r.History.Drain(ctx, r.spool())
-	if len(saved) > 0 {
-		r.options.Log.Info("saved runs that waited for the history", "runs", saved)
-	}
-	return report, errors.Join(err, e)
+	return err
 }
 
 // recordFaults tells the history which faults a dead run had, and who ended them.
