@@ -105,6 +105,9 @@ const scenariosAtOnce = 4
 // TestScenarios runs each shipped experiment as people do, against a simulated desktop cloud of its own, and again so that it must
 // deviate: one that cannot fail says nothing.
 func TestScenarios(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes two minutes, root and real programs")
+	}
 	var all sync.WaitGroup
 	turn := make(chan struct{}, scenariosAtOnce)
 	for _, s := range shipped() {
