@@ -295,7 +295,7 @@ func TestWaitGivesUpEarly(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, servers.ResetState(t.Context(), compute, id, servers.StateError).ExtractErr())
 	_, err = call(t, e, "desktops.wait", native.Arguments{"own": true})
-	require.ErrorContains(t, err, "waiting for 2 desktops: 1 are in ERROR")
+	require.ErrorContains(t, err, "waiting for 2 desktops: 1 in ERROR")
 	require.Equal(t, 1., answerOf(t, e, "desktops.wait", native.Arguments{"own": true, "count": 1})["count"])
 	n, err := call(t, e, "cloud.desktops", native.Arguments{"own": true, "field": "status.ERROR"})
 	require.NoError(t, err)
