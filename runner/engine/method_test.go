@@ -52,7 +52,7 @@ method: [{type: probe, name: wait, pauses: {before: 28800}, provider: {type: des
 		require.Len(t, run.Activities, 1+1+5*2) // the method's, the first check, and each change
 		require.Equal(t, "hypothesis-during", run.Activities[1].Phase)
 		require.False(t, *run.Activities[1].ToleranceMet)
-		require.Equal(t, "outside of the tolerance", run.Activities[1].Error)
+		require.Equal(t, "outside of the tolerance: found false", run.Activities[1].Error)
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,6 +39,10 @@ func TestSecretsAreHidden(t *testing.T) {
 		{Name: "bug", Kind: native.Probe, Parameters: []native.Parameter{{Name: "token", Type: native.Text}},
 			Run: func(_ context.Context, a native.Arguments) (any, error) { panic(a.Text("token", "")) }},
 	}
+	table = append(table, native.Function{Name: "tell", Kind: native.Probe, Parameters: []native.Parameter{{Name: "token", Type: native.Text}},
+		Run: func(_ context.Context, a native.Arguments) (any, error) {
+			return strings.Repeat("x", 150) + a.Text("token", ""), nil // cut in its middle
+		}})
 	path := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(path, []byte(fromFile+"\n"), 0o600))
 	e := parse(t, `
@@ -51,6 +56,7 @@ method:
   - {type: probe, name: no such host, provider: {type: http, url: "http://${fromFile}.invalid/"}}
   - {type: probe, name: process, provider: {type: process, path: sh, arguments: [-c, 'echo "$0"; echo $0 >&2', "${fromEnv}"]}}
   - {type: probe, name: bug, provider: {type: deskstorm, func: bug, arguments: {token: "${fromEnv}"}}}
+  - {type: probe, name: judged, tolerance: nothing, provider: {type: deskstorm, func: tell, arguments: {token: "${fromFile}"}}}
   - {type: action, name: leak, provider: {type: deskstorm, func: leak, arguments: {token: "${spelled}"}}}
 `, table...)
 	var log bytes.Buffer
@@ -62,7 +68,7 @@ method:
 		Undo:   func(context.Context) error { return errors.New("no way with " + fromFile) },
 	})
 	require.NoError(t, err)
-	require.Len(t, journal.Run, 6)
+	require.Len(t, journal.Run, 7)
 	written, err := journal.JSON()
 	require.NoError(t, err)
 	run := recorder.Run()
@@ -71,7 +77,7 @@ method:
 	for _, text := range []string{string(written), string(shown), string(run.Journal), log.String(), fmt.Sprintf("%+v", run)} {
 		quoted, _ := json.Marshal(fromEnv)
 		for _, secret := range []string{fromEnv, string(quoted[1 : len(quoted)-1]), url.QueryEscape(fromEnv), url.PathEscape(fromEnv), "hunter",
-			fromFile, spelled, "4711"} {
+			fromFile, "file-s3c", spelled, "4711"} {
 			require.NotContains(t, text, secret)
 		}
 		require.Contains(t, text, "********")

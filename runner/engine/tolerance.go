@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -46,9 +47,25 @@ func (r *run) within(ctx context.Context, t *experiment.Tolerance, value any) (b
 	case err != nil:
 		return false, "outside of the tolerance: " + err.Error()
 	case !met:
-		return false, "outside of the tolerance"
+		return false, "outside of the tolerance: found " + r.shortly(judged)
 	}
 	return true, ""
+}
+
+// maxFound is how much of a value is told of, in bytes.
+const maxFound = 160
+
+// shortly is a value for an error: its JSON, or its beginning. Secrets are hidden before it is cut, as half of one would not be known.
+func (r *run) shortly(value any) string {
+	text, err := json.Marshal(r.values.HideIn(value))
+	if err != nil {
+		return "what is no JSON"
+	}
+	s := r.values.Hide(string(text))
+	if len(s) > maxFound {
+		s = strings.ToValidUTF8(s[:maxFound], "") + " ..."
+	}
+	return s
 }
 
 // status returns the status that an HTTP answer or a process has.

@@ -35,7 +35,7 @@ func (p *prober) connect(ctx context.Context, function string, kind func(*lazyCl
 		made, err := p.newCloud(function, lazy == &p.clouds.patient)
 		if err != nil {
 			p.clouds.mutex.Unlock()
-			return nil, err
+			return nil, &configurationError{err}
 		}
 		*lazy = made
 	}
@@ -143,10 +143,10 @@ func (p *prober) cloudCanary(ctx context.Context, a native.Arguments) (any, erro
 		found.Services[service][question] = one
 		return nil
 	}
-	if p.Config.Cloud == nil {
-		return nil, missing("cloud.canary", cloudSection)
-	}
 	c, err := p.connect(ctx, "cloud.canary", impatient)
+	if config := (*configurationError)(nil); errors.As(err, &config) {
+		return nil, config.error
+	}
 	if err != nil {
 		// Nobody is let in: that is what Keystone's canary is there to find.
 		return found, ask("keystone", "token", func(context.Context) error { return err })

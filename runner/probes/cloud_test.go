@@ -135,6 +135,10 @@ func TestCloudProbes(t *testing.T) {
 	require.Contains(t, services["neutron"].(map[string]any)["list"].(map[string]any)["error"], "503")
 	require.Equal(t, true, services["nova"].(map[string]any)["list"].(map[string]any)["ok"])
 	undo()
+	unknown := e
+	unknown.Config.Cloud = &Cloud{Name: "nowhere", File: e.Config.Cloud.File}
+	_, err = call(t, unknown, "cloud.canary", nil)
+	require.ErrorContains(t, err, `cloud "nowhere" not found`, "that nobody could ask says nothing of the cloud")
 	_, err = call(t, e, "cloud.canary", native.Arguments{"services": []any{"heat"}})
 	require.ErrorContains(t, err, `no canary for "heat"`)
 
