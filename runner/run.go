@@ -115,7 +115,10 @@ func (r *Run) carryOut(ctx context.Context) (err error) {
 		return err
 	}
 	// After the faults' end: they may have cut the way to the cloud.
-	defer func() { err = errors.Join(err, book.Close(), r.removeMade(context.WithoutCancel(ctx))) }()
+	defer func() {
+		_, left := removeMade(context.WithoutCancel(ctx), r.runner.Config, r.ID)
+		err = errors.Join(err, book.Close(), left)
+	}()
 	faults, err := undo.Open(r.runner.runs(), r.ID, r.runner.targets, undo.Options{
 		Watchdog: r.runner.watchdog(r.ID), MaxFor: r.runner.Config.Limits.Longest, Log: r.log,
 	})
@@ -154,11 +157,11 @@ func (r *Run) table(faults *undo.Run, book *ledger.Ledger) []native.Function {
 
 // cloud logs in to a target's cloud.
 func (r *Runner) cloud(ctx context.Context, target string) (fault.Cloud, error) {
-	lazy, ok := r.clouds[target]
-	if !ok {
-		return nil, fmt.Errorf("target %s is no cloud", target)
+	c, err := r.targets.Cloud(ctx, target)
+	if err != nil {
+		return nil, err // and no cloud that is nil
 	}
-	return lazy.Cloud(ctx)
+	return c, nil
 }
 
 // relay is the command of a relay at a target: on this machine this program is one.

@@ -151,7 +151,7 @@ func (r *Run) progress() serve.Progress {
 			}
 		}
 	}
-	p.Steps = steps(r.Select(func(s results.Series, _ time.Time) bool { return s.Metric == loginDuration || s.Metric == loginFailed }))
+	p.Steps = steps(r.Totals(func(s results.Series) bool { return s.Metric == loginDuration || s.Metric == loginFailed }))
 	return p
 }
 
@@ -162,8 +162,8 @@ const (
 )
 
 // steps are what the page shows of a login's steps.
-func steps(windows []*results.Aggregate) []serve.Step {
-	totals, err := results.Totals(windows)
+func steps(series []*results.Aggregate) []serve.Step {
+	totals, err := results.Totals(series) // in the order of their names
 	if err != nil {
 		return nil // of series that agree there is none
 	}

@@ -12,8 +12,8 @@ import (
 // Process is a program that was started.
 type Process struct {
 	*exec.Cmd
-	// Said is the end of what it wrote to standard error, and to standard
-	// output if the command had none.
+	// Said is the end of what it wrote to standard error and to standard
+	// output, of each if the command had none.
 	Said *Tail
 	// Done is closed when it has ended and been reaped; Err is then how.
 	Done <-chan struct{}
@@ -28,7 +28,9 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 	if cmd.Stdout == nil {
 		cmd.Stdout = p.Said
 	}
-	cmd.Stderr = p.Said
+	if cmd.Stderr == nil {
+		cmd.Stderr = p.Said
+	}
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}

@@ -246,6 +246,9 @@ func (r *run) report(ended time.Time) {
 	}
 	r.Recorder.Change(func(run *record.Run) {
 		run.Ended, run.Status, run.Deviated, run.Error, run.Journal = ended, status, deviated, text, raw
+		for i, g := range run.Generators { // k6 knows the secrets that its script was given
+			run.Generators[i].Stderr, run.Generators[i].Lost = r.values.Hide(g.Stderr), r.values.Hide(g.Lost)
+		}
 	})
 	r.Log.Info("experiment ended", "status", status, "deviated", deviated)
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/deskstorm/deskstorm/internal/child"
 	"github.com/deskstorm/deskstorm/runner/experiment"
 )
 
@@ -27,14 +28,13 @@ func (r *run) process(ctx context.Context, p *experiment.Process, arguments any)
 	}
 	argv := vector(path, arguments)
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var stdout, stderr output
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Start(); err != nil {
+	// A program of an experiment's does not go on when nobody is left who would undo what it did.
+	started, err := child.Start(cmd)
+	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", p.Path, err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
 	var late <-chan time.Time
 	if p.Timeout > 0 {
 		timer := time.NewTimer(p.Timeout)
@@ -44,12 +44,13 @@ func (r *run) process(ctx context.Context, p *experiment.Process, arguments any)
 	kill := func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		select {
-		case <-done:
+		case <-started.Done:
 		case <-time.After(leftBehind):
 		}
 	}
 	select {
-	case err = <-done:
+	case <-started.Done:
+		err = started.Err
 	case <-late:
 		kill()
 		return nil, failedf("process activity took too long to complete")

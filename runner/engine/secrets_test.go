@@ -32,10 +32,7 @@ func TestSecretsAreHidden(t *testing.T) {
 	}))
 	t.Cleanup(s.Close)
 	table := []native.Function{
-		{Name: "leak", Kind: native.Action, Parameters: []native.Parameter{{Name: "token", Type: native.Text}},
-			Run: func(_ context.Context, a native.Arguments) (any, error) {
-				return nil, errors.New("the broker does not know " + a.Text("token", ""))
-			}},
+		{Name: "leak", Kind: native.Action, Parameters: []native.Parameter{{Name: "token", Type: native.Text}}},
 		{Name: "bug", Kind: native.Probe, Parameters: []native.Parameter{{Name: "token", Type: native.Text}},
 			Run: func(_ context.Context, a native.Arguments) (any, error) { panic(a.Text("token", "")) }},
 	}
@@ -61,6 +58,11 @@ method:
 `, table...)
 	var log bytes.Buffer
 	recorder := record.NewRecorder(record.Run{})
+	table[0].Run = func(_ context.Context, a native.Arguments) (any, error) { // also as a load would, whose k6 shows it
+		said := "GoError: the broker does not know " + a.Text("token", "")
+		recorder.Change(func(run *record.Run) { run.Generators = []record.Generator{{Stderr: said, Lost: said}} })
+		return nil, errors.New(said)
+	}
 	journal, err := engine.Run(t.Context(), e, engine.Options{
 		Table: table, Recorder: recorder,
 		Log:    slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),

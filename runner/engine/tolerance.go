@@ -43,29 +43,29 @@ func (r *run) within(ctx context.Context, t *experiment.Tolerance, value any) (b
 	case experiment.ToleranceProbe:
 		met, err = r.toleranceProbe(ctx, t.Probe, value)
 	}
+	// What is hidden is hidden before anything is cut off: a half of a secret would not be found.
 	switch {
 	case err != nil:
-		return false, "outside of the tolerance: " + err.Error()
+		return false, "it found " + excerpt(r.values.HideIn(value)) + ": " + err.Error()
 	case !met:
-		return false, "outside of the tolerance: found " + r.shortly(judged)
+		return false, "it found " + excerpt(r.values.HideIn(value))
 	}
 	return true, ""
 }
 
-// maxFound is how much of a value is told of, in bytes.
-const maxFound = 160
+// excerptLength is as much of a value as a line of a report takes: what a login says of its failure fits.
+const excerptLength = 400
 
-// shortly is a value for an error: its JSON, or its beginning. Secrets are hidden before it is cut, as half of one would not be known.
-func (r *run) shortly(value any) string {
-	text, err := json.Marshal(r.values.HideIn(value))
+// excerpt is a value as JSON, as far as a person reads it.
+func excerpt(value any) string {
+	text, err := json.Marshal(value)
 	if err != nil {
-		return "what is no JSON"
+		return "a value that is no JSON"
 	}
-	s := r.values.Hide(string(text))
-	if len(s) > maxFound {
-		s = strings.ToValidUTF8(s[:maxFound], "") + " ..."
+	if runes := []rune(string(text)); len(runes) > excerptLength {
+		return string(runes[:excerptLength]) + "..."
 	}
-	return s
+	return string(text)
 }
 
 // status returns the status that an HTTP answer or a process has.

@@ -35,13 +35,18 @@ func (p *prober) connect(ctx context.Context, function string, kind func(*lazyCl
 		made, err := p.newCloud(function, lazy == &p.clouds.patient)
 		if err != nil {
 			p.clouds.mutex.Unlock()
-			return nil, &configurationError{err}
+			return nil, configurationError{err}
 		}
 		*lazy = made
 	}
 	p.clouds.mutex.Unlock()
 	return (*lazy).Cloud(ctx)
 }
+
+// configurationError is that nobody was asked: the configuration does not say whom, or its files cannot be read.
+type configurationError struct{ error }
+
+func (e configurationError) Unwrap() error { return e.error }
 
 func (p *prober) newCloud(function string, patient bool) (*cloud.Lazy, error) {
 	if p.Config.Cloud == nil {
@@ -144,8 +149,8 @@ func (p *prober) cloudCanary(ctx context.Context, a native.Arguments) (any, erro
 		return nil
 	}
 	c, err := p.connect(ctx, "cloud.canary", impatient)
-	if config := (*configurationError)(nil); errors.As(err, &config) {
-		return nil, config.error
+	if errors.As(err, new(configurationError)) {
+		return nil, err
 	}
 	if err != nil {
 		// Nobody is let in: that is what Keystone's canary is there to find.

@@ -184,8 +184,11 @@ func (p *prober) wait(ctx context.Context, a native.Arguments) (any, error) {
 				return waited{Count: ready, Seconds: time.Since(begin).Seconds(), Status: n.Status}, nil
 			}
 			if n.Total-n.Status["ERROR"] < wanted && n.Status["ERROR"] > 0 {
-				return nil, fmt.Errorf("waiting for %d desktops: %d are in ERROR, which they do not leave by themselves (%v)",
-					wanted, n.Status["ERROR"], n.Faults)
+				why := ""
+				if len(n.Faults) > 0 { // Nova does not say it of all
+					why = fmt.Sprintf("; why, as Nova says: %v", n.Faults)
+				}
+				return nil, fmt.Errorf("waiting for %d desktops: %d in ERROR, which they do not leave by themselves%s", wanted, n.Status["ERROR"], why)
 			}
 			select {
 			case <-time.After(waitEvery):

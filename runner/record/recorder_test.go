@@ -41,6 +41,24 @@ func TestWindowsAreMergedBySeries(t *testing.T) {
 	require.Equal(t, 6.0, r.Run().Windows[0].Sum, "the caller's is a copy")
 }
 
+func TestTotals(t *testing.T) {
+	r := NewRecorder(Run{})
+	times := results.Series{Metric: "vdi_login_duration", Kind: results.Trend}
+	for i := range 1000 { // far beyond what is kept in windows of ten seconds
+		require.NoError(t, r.AddFrom("first", one(t, times, epoch.Add(10*time.Second*time.Duration(i)), float64(i))))
+		require.NoError(t, r.AddFrom("second", one(t, times, epoch, float64(i))))
+	}
+	require.NoError(t, r.Add(one(t, results.Series{Metric: "vus", Kind: results.Gauge}, epoch, 3)))
+	require.NoError(t, r.Add(one(t, results.Series{Metric: "other", Kind: results.Counter}, epoch, 3)))
+	all := r.Totals(func(s results.Series) bool { return s.Metric != "other" })
+	require.Len(t, all, 1)
+	want, err := results.Totals(r.Select(func(s results.Series, _ time.Time) bool { return s == times }))
+	require.NoError(t, err)
+	require.Equal(t, want, all)
+	all[0].Count = 0
+	require.EqualValues(t, 2000, r.Totals(func(s results.Series) bool { return s == times })[0].Count)
+}
+
 func TestLevelsOfSeveralAreSummed(t *testing.T) {
 	r := NewRecorder(Run{})
 	vus := results.Series{Metric: "vus", Kind: results.Gauge}
