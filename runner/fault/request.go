@@ -68,6 +68,12 @@ func (k kind) plan(ctx context.Context, env Env, id string, a native.Arguments) 
 	r.machine, _ = at.Machine()
 	r.services = at.Services
 	r.Touches.Targets = []string{r.at}
+	if at.HTTP != nil {
+		// What could not be asked of a lab that does not answer could not be undone there either.
+		if _, err := r.labState(ctx); err != nil {
+			return fail(err)
+		}
+	}
 	if err := plan(ctx, r); err != nil {
 		return fail(err)
 	}
