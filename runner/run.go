@@ -85,7 +85,7 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 
 // carryOut runs the experiment. The error is why it could not be run; nothing was touched then.
 func (r *Run) carryOut(ctx context.Context) error {
-	clock := watchClock(time.Now)
+	clock := watchClock(r.runner.clocks)
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	go clock.run(watching)

@@ -37,6 +37,7 @@ type Runner struct {
 	counts   counts
 	notifier *notify.Notifier
 	clouds   map[string]*cloud.Lazy // of the targets that are clouds
+	clocks   clocks
 }
 
 // Open makes the state folder and opens the history. It undoes nothing: Recover does.
@@ -44,7 +45,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*Runner, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Runner{Config: c, options: o, targets: target.New(c.Targets), clouds: map[string]*cloud.Lazy{}}
+	r := &Runner{Config: c, options: o, targets: target.New(c.Targets), clouds: map[string]*cloud.Lazy{}, clocks: machineClocks()}
 	for _, dir := range []string{c.State, r.runs(), r.spool()} {
 		// What runs leave behind names hosts and people's desktops.
 		if err := os.MkdirAll(dir, 0o700); err != nil {
