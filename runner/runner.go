@@ -40,7 +40,7 @@ type Runner struct {
 	clocks   clocks
 }
 
-// Open makes the state folder and opens the history. It undoes nothing: Recover does.
+// Open makes the state folder, opens the history and saves what waits for it. It undoes nothing: Recover does.
 func Open(ctx context.Context, c config.Config, o Options) (*Runner, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -66,6 +66,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*Runner, error) {
 	if r.History, err = history.Open(ctx, c.History); err != nil {
 		return nil, err
 	}
+	r.drain(ctx)
 	r.notifier = notify.New(c.Notify, r.History)
 	if c.Influx != nil {
 		if r.influx, err = influx.Open(*c.Influx, filepath.Join(c.State, "influxdb"), nil, o.Log); err != nil {
@@ -94,8 +95,19 @@ func (r *Runner) spool() string { return filepath.Join(r.Config.State, "spool") 
 // Dir is the folder of a run.
 func (r *Runner) Dir(id string) string { return filepath.Join(r.runs(), id) }
 
-// Recover ends the faults that dead runs have left, marks these runs as dead, and saves what waits for the history. It needs no
-// history to end faults: its errors come last.
+// drain saves the runs that wait for the history. Those that cannot be saved go on waiting.
+func (r *Runner) drain(ctx context.Context) {
+	saved, err := r.History.Drain(ctx, r.spool())
+	if len(saved) > 0 {
+		r.options.Log.Info("saved runs that waited for the history", "runs", saved)
+	}
+	if err != nil {
+		r.options.Log.Warn("runs that wait for the history could not be saved", "error", err)
+	}
+}
+
+// Recover ends the faults that dead runs have left, and marks these runs as dead. It needs no history to end faults: its errors come
+// last.
 func (r *Runner) Recover(ctx context.Context) (undo.Report, error) {
 	report, err := Recover(ctx, r.Config, r.options.Log)
 	if dead, e := r.History.MarkDead(ctx); e != nil {
@@ -103,11 +115,7 @@ func (r *Runner) Recover(ctx context.Context) (undo.Report, error) {
 	} else if len(dead) > 0 {
 		r.options.Log.Warn("runs whose runner died are marked so", "runs", dead)
 	}
-	saved, e := r.History.Drain(ctx, r.spool())
-	if len(saved) > 0 {
-		r.options.Log.Info("saved runs that waited for the history", "runs", saved)
-	}
-	return report, errors.Join(err, e)
+	return report, err
 }
 
 // Recover ends the faults that dead runs have left.
