@@ -32,8 +32,6 @@ type Request struct {
 	Variables map[string]any
 	Dry       engine.Dry
 	Notify    []string // who is told, by their names in the configuration
-	// Plan shows what the faults would touch, and runs nothing.
-	Plan bool
 }
 
 // Loaded is an experiment, and what it is to be judged by.

@@ -29,6 +29,8 @@ type Result struct {
 	Run     record.Run
 	Verdict verdict.Verdict
 	Dir     string // with its journal and reports
+	// Refused is why the experiment could not be begun, or not be ended well; nil: it was. It is in Run.Error, too.
+	Refused error
 }
 
 // Run is one run of an experiment. It is made by Prepare, which refuses what cannot be run, and goes on in Do.
@@ -46,6 +48,9 @@ type Run struct {
 
 // Prepare reads the experiment and gives the run its id. It touches nothing.
 func (r *Runner) Prepare(q Request) (*Run, error) {
+	if err := q.Dry.Check(); err != nil {
+		return nil, err
+	}
 	l, err := Load(q.Experiment)
 	if err != nil {
 		return nil, err
@@ -168,7 +173,7 @@ func (r *Run) conclude(problem error) (Result, error) {
 	objectives := r.Experiment.Objectives.Or(r.runner.Config.Verdict)
 	nights, nightsErr := r.runner.nights(ctx, run, objectives)
 	judged := verdict.Judge(run, objectives, nights)
-	result := Result{Run: run, Verdict: judged, Dir: r.runner.Dir(r.ID)}
+	result := Result{Run: run, Verdict: judged, Dir: r.runner.Dir(r.ID), Refused: problem}
 	text, err := json.Marshal(judged)
 	if err != nil {
 		return result, fmt.Errorf("writing the verdict of run %s: %w", r.ID, err)

@@ -48,6 +48,15 @@ const (
 	DryPause      Dry = "pause" // pauses
 )
 
+// Check refuses what is no dry run: a word that nothing knows would leave nothing out.
+func (d Dry) Check() error {
+	switch d {
+	case DryNone, DryProbes, DryActions, DryActivities, DryPause:
+		return nil
+	}
+	return fmt.Errorf("there is no dry run %q; there are %s, %s, %s and %s", string(d), DryProbes, DryActions, DryActivities, DryPause)
+}
+
 // Clock is time as a run sees it.
 type Clock interface {
 	Now() time.Time
@@ -92,6 +101,9 @@ func Run(ctx context.Context, e *experiment.Experiment, o Options) (*Journal, er
 	}
 	if o.Recorder == nil {
 		o.Recorder = record.NewRecorder(record.Run{})
+	}
+	if err := o.Dry.Check(); err != nil {
+		return nil, err
 	}
 	values, err := e.Resolve(o.Getenv)
 	if err != nil {
