@@ -49,6 +49,11 @@ func Functions() []native.Function {
 	return all
 }
 
+// Schema is the JSON schema of experiments, with all native functions and the objectives.
+func Schema() []byte {
+	return experiment.Schema(Functions(), map[string]map[string]any{verdict.ExtensionName: verdict.Schema()})
+}
+
 // Load reads an experiment: the file of that path, or the shipped one of that name. All mistakes are told at once, with line and
 // column each.
 func Load(path string) (Loaded, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -72,28 +73,34 @@ func (r *Runner) Prepare(q Request) (*Run, error) {
 // of ctx interrupts the experiment; what comes after it is bounded by itself. The error says what went wrong with the run's
 // results; why the experiment itself could not be run is in the result.
 func (r *Run) Do(ctx context.Context) (Result, error) {
-	name := r.Run().Experiment
-	claim, err := r.runner.claim(ctx, name, r.ID)
+	name := r.Outline().Experiment
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	claim, err := r.runner.claim(ctx, name, r.ID, lost)
 	if err != nil {
 		return Result{}, err
 	}
 	defer claim.release()
-	ctx, lost := context.WithCancelCause(ctx)
-	defer lost(nil)
-	go claim.keep(ctx, lost)
-	if err := r.runner.History.Begin(ctx, r.Run()); err != nil {
+	if err := r.runner.History.Begin(ctx, r.Outline()); err != nil {
 		return Result{}, fmt.Errorf("beginning a run of %s: %w", name, err)
 	}
 	problem := r.carryOut(ctx)
 	return r.conclude(problem)
 }
 
-// carryOut runs the experiment. The error is why it could not be run; nothing was touched then.
-func (r *Run) carryOut(ctx context.Context) error {
-	clock := watchClock(r.runner.clocks)
+// carryOut runs the experiment. The error is why it could not be run, or what is left of it.
+func (r *Run) carryOut(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error("panic", "while", "running the experiment", "stack", string(debug.Stack()))
+			err = errors.Join(fmt.Errorf("running the experiment: a bug of deskstorm: %v", p), err)
+		}
+	}()
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
+	clock := watchClock(r.runner.clocks)
 	go clock.run(watching)
+	defer func() { r.Change(func(run *record.Run) { run.Clock.Jump = clock.jump() }) }()
 	if err := r.beginPoints(watching); err != nil {
 		return err
 	}
@@ -105,6 +112,15 @@ func (r *Run) carryOut(ctx context.Context) error {
 		r.Change(func(run *record.Run) { run.Versions = found })
 	}()
 
+	book, err := ledger.Open(r.runner.Dir(r.ID))
+	if err != nil {
+		return err
+	}
+	// After the faults' end: they may have cut the way to the cloud.
+	defer func() {
+		_, left := removeMade(context.WithoutCancel(ctx), r.runner.Config, r.ID)
+		err = errors.Join(err, book.Close(), left)
+	}()
 	faults, err := undo.Open(r.runner.runs(), r.ID, r.runner.targets, undo.Options{
 		Watchdog: r.runner.watchdog(r.ID), MaxFor: r.runner.Config.Limits.Longest, Log: r.log,
 	})
@@ -112,20 +128,20 @@ func (r *Run) carryOut(ctx context.Context) error {
 		return err
 	}
 	r.faults.Store(faults)
-	book, err := ledger.Open(r.runner.Dir(r.ID))
-	if err != nil {
-		return errors.Join(err, faults.Close())
-	}
+	defer func() { err = errors.Join(err, r.endFaults(faults)) }()
 	_, err = engine.Run(ctx, r.Experiment.Experiment, engine.Options{
 		Table: r.table(faults, book), Recorder: r.Recorder, Dry: r.request.Dry, Log: r.log, Undo: faults.UndoAll,
 	})
-	r.runner.counts.add(faults.Records())
-	left := errors.Join(faults.Close(), book.Close(), r.removeMade(context.WithoutCancel(ctx)))
-	r.Change(func(run *record.Run) {
-		run.Faults = faults.Records()
-		run.Clock.Jump = clock.jump()
-	})
-	return errors.Join(err, left)
+	return err
+}
+
+// endFaults ends faults that are left, and writes down what became of all.
+func (r *Run) endFaults(faults *undo.Run) error {
+	err := faults.Close()
+	ended := faults.Records()
+	r.runner.counts.add(r.ID, ended)
+	r.Change(func(run *record.Run) { run.Faults = ended })
+	return err
 }
 
 // table are the native activities of this run.
@@ -143,11 +159,11 @@ func (r *Run) table(faults *undo.Run, book *ledger.Ledger) []native.Function {
 
 // cloud logs in to a target's cloud.
 func (r *Runner) cloud(ctx context.Context, target string) (fault.Cloud, error) {
-	lazy, ok := r.clouds[target]
-	if !ok {
-		return nil, fmt.Errorf("target %s is no cloud", target)
+	c, err := r.targets.Cloud(ctx, target)
+	if err != nil {
+		return nil, err // and no cloud that is nil
 	}
-	return lazy.Cloud(ctx)
+	return c, nil
 }
 
 // relay is the command of a relay at a target: on this machine this program is one.
@@ -165,10 +181,14 @@ func (r *Run) conclude(problem error) (Result, error) {
 	r.Change(func(run *record.Run) {
 		run.Ended = time.Now()
 		if problem != nil {
-			run.Status = cmp.Or(run.Status, record.Aborted)
+			// One that left something behind has not passed, whatever it found.
+			if run.Status == "" || run.Status == record.Completed {
+				run.Status = record.Aborted
+			}
 			run.Error = errors.Join(textError(run.Error), problem).Error()
 		}
 	})
+	r.finishPoints(ctx)
 	run := r.Run()
 	objectives := r.Experiment.Objectives.Or(r.runner.Config.Verdict)
 	nights, nightsErr := r.runner.nights(ctx, run, objectives)
@@ -178,7 +198,6 @@ func (r *Run) conclude(problem error) (Result, error) {
 	if err != nil {
 		return result, fmt.Errorf("writing the verdict of run %s: %w", r.ID, err)
 	}
-	r.finishPoints(ctx)
 	saved := r.runner.History.SaveOrSpool(ctx, r.runner.spool(), run, string(judged.Outcome), text)
 	if saved != nil {
 		r.runner.counts.historyErrors.Add(1)

@@ -9,8 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
-	"github.com/deskstorm/deskstorm/cloud"
 	"github.com/deskstorm/deskstorm/runner/config"
 	"github.com/deskstorm/deskstorm/runner/history"
 	"github.com/deskstorm/deskstorm/runner/influx"
@@ -32,11 +32,11 @@ type Runner struct {
 	History *history.Store
 
 	options  Options
+	claimTTL time.Duration
 	targets  *target.Targets
 	influx   *influx.Writer // nil: there is none
 	counts   counts
 	notifier *notify.Notifier
-	clouds   map[string]*cloud.Lazy // of the targets that are clouds
 	clocks   clocks
 }
 
@@ -45,22 +45,12 @@ func Open(ctx context.Context, c config.Config, o Options) (*Runner, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Runner{Config: c, options: o, targets: target.New(c.Targets), clouds: map[string]*cloud.Lazy{}, clocks: machineClocks()}
+	r := &Runner{Config: c, options: o, claimTTL: claimTTL, targets: target.New(c.Targets), clocks: machineClocks()}
 	for _, dir := range []string{c.State, r.runs(), r.spool()} {
 		// What runs leave behind names hosts and people's desktops.
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("making the state folder: %w; the key state of the configuration names another one", err)
 		}
-	}
-	for name, t := range c.Targets {
-		if t.Cloud == nil {
-			continue
-		}
-		lazy, err := t.Cloud.Lazy()
-		if err != nil {
-			return nil, fmt.Errorf("reading the credentials of target %s: %w", name, err)
-		}
-		r.clouds[name] = lazy
 	}
 	var err error
 	if r.History, err = history.Open(ctx, c.History); err != nil {
@@ -106,8 +96,7 @@ func (r *Runner) drain(ctx context.Context) {
 	}
 }
 
-// Recover ends the faults that dead runs have left, and marks these runs as dead. It needs no history to end faults: its errors come
-// last.
+// Recover ends what dead runs have left, and marks these runs as dead. It needs no history to end faults: its errors come last.
 func (r *Runner) Recover(ctx context.Context) (undo.Report, error) {
 	report, err := Recover(ctx, r.Config, r.options.Log)
 	if dead, e := r.History.MarkDead(ctx); e != nil {
@@ -118,12 +107,13 @@ func (r *Runner) Recover(ctx context.Context) (undo.Report, error) {
 	return report, err
 }
 
-// Recover ends the faults that dead runs have left.
+// Recover ends the faults that dead runs of this machine have left, and removes what they have made in the cloud.
 func Recover(ctx context.Context, c config.Config, log *slog.Logger) (undo.Report, error) {
 	if _, err := os.Stat(runsDir(c)); errors.Is(err, fs.ErrNotExist) {
 		return undo.Report{}, nil
 	}
-	return undo.Recover(ctx, runsDir(c), target.New(c.Targets), log)
+	report, err := undo.Recover(ctx, runsDir(c), target.New(c.Targets), log)
+	return report, errors.Join(err, removeDead(ctx, c, log))
 }
 
 // Watch is the watchdog of a run, in a process of its own.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/deskstorm/deskstorm/results"
+	"github.com/deskstorm/deskstorm/runner/config"
 	"github.com/deskstorm/deskstorm/runner/history"
 	"github.com/deskstorm/deskstorm/runner/record"
 	"github.com/deskstorm/deskstorm/runner/report"
@@ -29,20 +31,21 @@ func (r *Runner) Serve(ctx context.Context, o serve.Options) error {
 	if len(r.Config.Schedule.Jobs) == 0 {
 		return errors.New("the configuration has no schedule; add the section schedule with at least one job")
 	}
-	for _, j := range r.Config.Schedule.Jobs {
-		if _, err := r.Prepare(requestOf(schedule.Start{Job: j})); err != nil {
-			return fmt.Errorf("job %s: %w", j.Name, err)
-		}
+	if err := CheckSchedule(r.Config); err != nil {
+		return err
 	}
 	if _, err := r.Recover(ctx); err != nil {
 		// What cannot be undone now is tried again by hand; other jobs are no worse for it.
 		r.options.Log.Error("not all of what dead runs left could be ended; deskstorm recover tries it again", "error", err)
 	}
+	if err := r.counts.stuck.look(r.runs()); err != nil {
+		r.options.Log.Error("it is not known whether dead runs have left faults", "error", err)
+	}
 	o.Jobs = r.Config.Schedule.Jobs
 	shared := r.shared()
 	o.Store, o.Leader = shared, shared
 	o.Runs, o.History, o.Reports = scheduled{r}, kept{r}, kept{r}
-	o.Counts = r.counts.read
+	o.Counts = r.counted
 	o.Log = r.options.Log
 	server, err := serve.Listen(o)
 	if err != nil {
@@ -51,7 +54,26 @@ func (r *Runner) Serve(ctx context.Context, o serve.Options) error {
 	tidying, stop := context.WithCancel(ctx)
 	defer stop()
 	go r.retain(tidying)
+	go r.markDead(tidying)
 	return server.ServeUntilSignal(ctx)
+}
+
+// CheckSchedule reads the experiments and calendars of a schedule's jobs. The error joins what is wrong with each job.
+func CheckSchedule(c config.Config) error {
+	var errs []error
+	for _, j := range c.Schedule.Jobs {
+		l, err := Load(j.Experiment)
+		if err == nil {
+			err = l.set(j.Variables)
+		}
+		if j.Calendar != nil {
+			err = errors.Join(err, j.Calendar.Load())
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("job %s: %w", j.Name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // shared is how several runners with one history agree on who starts runs.
@@ -129,7 +151,7 @@ func (r *Run) progress() serve.Progress {
 			}
 		}
 	}
-	p.Steps = steps(r.Select(func(s results.Series, _ time.Time) bool { return s.Metric == loginDuration || s.Metric == loginFailed }))
+	p.Steps = steps(r.Totals(func(s results.Series) bool { return s.Metric == loginDuration || s.Metric == loginFailed }))
 	return p
 }
 
@@ -140,8 +162,8 @@ const (
 )
 
 // steps are what the page shows of a login's steps.
-func steps(windows []*results.Aggregate) []serve.Step {
-	totals, err := results.Totals(windows)
+func steps(series []*results.Aggregate) []serve.Step {
+	totals, err := results.Totals(series) // in the order of their names
 	if err != nil {
 		return nil // of series that agree there is none
 	}
@@ -176,7 +198,7 @@ func (r kept) List(ctx context.Context, job string, limit int) ([]serve.Entry, e
 	}
 	entries := []serve.Entry{}
 	for _, k := range runs {
-		if k.Running {
+		if k.Running || k.DryRun {
 			continue
 		}
 		e := serve.Entry{ID: k.ID, Job: k.Experiment, Title: k.Title, Trigger: k.Trigger, Began: k.Began, Ended: k.Ended,
@@ -221,14 +243,48 @@ func (r kept) HTML(ctx context.Context, id string, to io.Writer) error {
 // Report is the report of a kept run, made anew.
 func (r *Runner) Report(ctx context.Context, k history.Kept) (report.Report, error) {
 	shown := report.Report{Run: k.Run}
-	if len(k.Verdict) > 0 {
+	if len(k.Verdict) == 0 {
+		// Nobody wrote down how its faults stand, but their journal has it: on this machine, if it was run here.
+		faults, err := undo.Records(r.runs(), k.ID)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return shown, err
+		}
+		shown.Run.Faults = faults
+	}
+	switch {
+	case len(k.Verdict) > 0:
 		if err := json.Unmarshal(k.Verdict, &shown.Verdict); err != nil {
 			return shown, fmt.Errorf("reading the verdict of run %s: %w", k.ID, err)
 		}
+	case k.Running:
+		shown.Verdict.Reason = "the run has not ended"
+	default: // its runner died
+		shown.Verdict = verdict.Judge(shown.Run, verdict.Objectives{}, nil)
 	}
 	var err error
 	shown.Nights, err = r.nights(ctx, k.Run, verdict.Defaults())
 	return shown, err
+}
+
+// markDead marks runs of other processes whose runner has died, once their claims have ended.
+func (r *Runner) markDead(ctx context.Context) {
+	ticker := time.NewTicker(claimTTL)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		dead, err := r.History.MarkDead(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.counts.historyErrors.Add(1)
+			r.options.Log.Error("whether runs' runners have died cannot be known now", "error", err)
+		}
+		if len(dead) > 0 {
+			r.options.Log.Warn("runs whose runner died are marked so", "runs", dead)
+		}
+	}
 }
 
 // retainEvery is how often what is too old is removed.
@@ -286,25 +342,26 @@ func (r *Runner) removeOld(ctx context.Context, now time.Time) error {
 // counts are what the runner has counted since the process began.
 type counts struct {
 	injected, undone, historyErrors atomic.Uint64
-	stuck                           atomic.Int64
+	stuck                           stuck
 	offered, written, dropped       atomic.Uint64
 }
 
 // add counts a run's faults at its end.
-func (c *counts) add(faults []record.Fault) {
+func (c *counts) add(run string, faults []record.Fault) {
 	for _, f := range faults {
 		c.injected.Add(1)
 		if f.Undone.IsZero() {
-			c.stuck.Add(1)
+			c.stuck.add(run)
 		} else {
 			c.undone.Add(1)
 		}
 	}
 }
 
-func (c *counts) read() serve.Counts {
+func (r *Runner) counted() serve.Counts {
+	c := &r.counts
 	return serve.Counts{
-		FaultsInjected: c.injected.Load(), FaultsUndone: c.undone.Load(), FaultsStuck: int(c.stuck.Load()),
+		FaultsInjected: c.injected.Load(), FaultsUndone: c.undone.Load(), FaultsStuck: c.stuck.count(r.runs()),
 		InfluxOffered: c.offered.Load(), InfluxWritten: c.written.Load(), InfluxDropped: c.dropped.Load(),
 		HistoryErrors: c.historyErrors.Load(),
 	}

@@ -2,8 +2,6 @@ package runner
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/deskstorm/deskstorm/runner/versions"
@@ -17,23 +15,23 @@ const versionsTimeout = 30 * time.Second
 func (r *Runner) underTest(ctx context.Context) map[string]string {
 	sources := []versions.Source{versions.Own()}
 	machines := 0
-	for _, name := range slices.Sorted(maps.Keys(r.Config.Targets)) {
-		if t := r.Config.Targets[name]; t.SSH != nil {
+	for _, name := range r.Config.Targets.Names() {
+		switch t := r.Config.Targets[name]; {
+		case t.SSH != nil:
 			machines++
 			sources = append(sources, versions.Host("target "+name, versions.At(r.targets, name)))
+		case t.Cloud != nil:
+			sources = append(sources, versions.Source{Where: "target " + name, Get: func(ctx context.Context) (versions.Found, error) {
+				c, err := r.targets.Cloud(ctx, name)
+				if err != nil {
+					return nil, err
+				}
+				return versions.Nova(c).Get(ctx)
+			}})
 		}
 	}
 	if machines == 0 {
 		sources = append(sources, versions.Host("this machine", versions.Here))
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.clouds)) {
-		sources = append(sources, versions.Source{Where: "target " + name, Get: func(ctx context.Context) (versions.Found, error) {
-			c, err := r.clouds[name].Cloud(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return versions.Nova(c).Get(ctx)
-		}})
 	}
 	found, err := versions.Collect(ctx, versionsTimeout, sources)
 	if err != nil && ctx.Err() == nil {

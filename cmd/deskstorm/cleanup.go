@@ -55,7 +55,7 @@ func newCleanupCommand() *cobra.Command {
 				for _, f := range report.Left {
 					fmt.Fprintf(out, "could not remove %s %s (%s) of run %s\n", f.Kind, f.Name, f.ID, f.Run)
 				}
-				if len(report.Removed)+len(report.Left) == 0 {
+				if err == nil && len(report.Removed)+len(report.Left) == 0 {
 					fmt.Fprintln(out, "nothing is there that a dead run made")
 				}
 			}

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -112,4 +114,39 @@ func TestLoadOfLogins(t *testing.T) {
 	require.Zero(t, failed)
 	require.Equal(t, map[string]int64{"north": people / 2, "south": people / 2}, logins, "each person came once")
 	require.Len(t, recorder.Run().Generators, 3)
+}
+
+// TestLoadOfAKilledK6: one of two dies in the middle, as when memory runs out.
+func TestLoadOfAKilledK6(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "long.js"), []byte(`
+import { sleep } from 'k6';
+export const options = { vus: 4, duration: '10m' };
+export default function () { sleep(0.1); }
+`), 0o600))
+	action, recorder := loadK6(t, dir)
+	go func() {
+		for t.Context().Err() == nil {
+			k6 := children(t, os.Getpid())
+			if len(k6) == 2 && len(recorder.Since(time.Time{})) > 0 {
+				pid, _ := strconv.Atoi(k6[0])
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	value, err := action.Run(t.Context(), native.Arguments{"script": "long.js", "processes": 2})
+	require.ErrorContains(t, err, "k6 was ended by the signal killed")
+	require.ElementsMatch(t, []int{-1, 105}, value.(load.Summary).ExitCodes)
+	lost, iterations := 0, int64(0)
+	for _, g := range recorder.Run().Generators {
+		if g.Lost != "" {
+			lost++
+			require.Contains(t, g.Lost, "something killed it")
+		}
+		iterations += g.Iterations
+	}
+	require.Equal(t, 1, lost)
+	require.Positive(t, iterations, "what the other measured while it ended counts")
 }

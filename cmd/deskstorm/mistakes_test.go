@@ -143,7 +143,7 @@ func TestMistakes(t *testing.T) {
 		{name: "reports that cannot be written at the end", experiment: method(loss, program("for run in state/runs/*; do mkdir -p $run/junit.xml/x; done")),
 			code: 3, says: []string{"writing the run's files", "junit.xml", "reports:"}, faults: 1, runs: 1},
 		{name: "no such dry run", experiment: method(loss), args: []string{"--dry-run", "plan"},
-			code: 2, says: []string{`no dry run "plan"; there are probes, actions`}},
+			code: 2, says: []string{`a dry run of "plan": expected probes, actions`}},
 		{name: "no such variable", experiment: method(loss), args: []string{"--var", "x=1"},
 			code: 2, says: []string{`no configuration "x" to replace`}},
 		{name: "no such configuration", experiment: method(loss), args: []string{"--config.file", "/no/such/deskstorm.yaml"},

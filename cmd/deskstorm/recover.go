@@ -43,12 +43,15 @@ func newRecoverCommand() *cobra.Command {
 			for _, run := range report.Living {
 				fmt.Fprintf(out, "run %s goes on\n", run)
 			}
-			if len(report.Undone)+len(report.Left) == 0 {
-				fmt.Fprintln(out, "nothing was left behind")
-			}
-			if err != nil {
+			nothing := len(report.Undone)+len(report.Left) == 0
+			switch {
+			case err != nil && nothing && len(report.Living) == 0:
+				return complain(cmd, err)
+			case err != nil:
 				printError(cmd.ErrOrStderr(), err)
 				return exitError(1)
+			case nothing:
+				fmt.Fprintln(out, "nothing was left behind")
 			}
 			return nil
 		},

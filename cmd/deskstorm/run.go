@@ -30,14 +30,23 @@ func newRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run EXPERIMENT",
 		Short: "Run an experiment, and say whether the cloud passed it",
-		Long: "Run an experiment: a file in the Chaos Toolkit's format, or a shipped one by its name (" + shippedNames() + ").\n" +
+		Long: "Run an experiment: a file in the Chaos Toolkit's format, or a shipped one by its name:\n" + shippedColumns() + "\n" +
 			"Its faults are undone whatever becomes of it. Its journal and reports are in a folder below the state folder.\n" +
-			"A dry run of actions says what each of them would touch, injects nothing, and has no verdict.\n" +
+			"A dry run of actions injects nothing and makes no load: it shows what would be touched. Of activities it asks nothing\n" +
+			"either. Dry runs of probes and of pauses do all else, faults included. None has a verdict.\n" +
 			"Exits with 0 if it passed, 1 if it deviated, 2 if it could not be run, 3 if there is no verdict.",
 		Example: "  deskstorm run smoke\n" +
 			"  deskstorm run --var users=200 --var window=5m morning-shift\n" +
 			"  deskstorm run --dry-run actions my-experiment.yaml",
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 1:
+				return nil
+			case dry != "" && engine.Dry(dry).Check() != nil:
+				return fmt.Errorf("--dry-run %q: say what is left out, as in --dry-run actions EXPERIMENT", dry)
+			}
+			return errors.New("name one experiment")
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := runner.Request{Experiment: args[0], Dry: engine.Dry(dry)}
 			var err error
@@ -81,7 +90,7 @@ func newRunCommand() *cobra.Command {
 			}
 			copied := copyTo(result, journal, out)
 			if err := show(cmd, result, q.Dry, asJSON); err != nil {
-				return err
+				return complain(cmd, err)
 			}
 			if copied != nil {
 				return complain(cmd, copied)
@@ -93,7 +102,7 @@ func newRunCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVar(&variables, "var", nil, "NAME=VALUE in place of what the experiment's configuration says; the value is YAML; can be repeated")
-	cmd.Flags().StringVar(&dry, "dry-run", "", "do all but probes, actions, activities (both) or pause (the pauses); of actions that are left out it is shown what they would touch")
+	cmd.Flags().StringVar(&dry, "dry-run", "", "leave out probes, actions, activities (both) or pause (pauses)")
 	cmd.Flags().StringVar(&journal, "journal-path", "", "write the Chaos Toolkit's journal.json here too")
 	cmd.Flags().StringVar(&out, "report-dir", "", "write the reports here too")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print run and verdict as JSON")
@@ -125,7 +134,10 @@ func parseVariables(texts []string) (map[string]any, error) {
 func show(cmd *cobra.Command, result runner.Result, dry engine.Dry, asJSON bool) error {
 	out := cmd.OutOrStdout()
 	if asJSON {
-		return result.JSON(out)
+		if err := result.JSON(out); err != nil {
+			return fmt.Errorf("printing the result: %w", err)
+		}
+		return nil
 	}
 	if dry == engine.DryActions || dry == engine.DryActivities {
 		if err := showTouched(out, result.Run); err != nil {

@@ -69,6 +69,23 @@ func self() ([]string, error) {
 	return []string{path}, nil
 }
 
+// ofRunner makes a mistake on a command line end with what could not be run: 1 would be an experiment that deviated.
+func ofRunner(cmd *cobra.Command) *cobra.Command {
+	refuse := func(cmd *cobra.Command, err error) error {
+		return complain(cmd, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
+	}
+	cmd.SetFlagErrorFunc(refuse)
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return refuse(cmd, err)
+			}
+			return nil
+		}
+	}
+	return cmd
+}
+
 // complain prints an error, each mistake of a file on a line of its own, and returns the exit status for what could not be run.
 func complain(cmd *cobra.Command, err error) error {
 	printError(cmd.ErrOrStderr(), err)

@@ -2,17 +2,27 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/deskstorm/deskstorm/runner"
 	"github.com/deskstorm/deskstorm/runner/config"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/scenarios"
 )
 
 func shippedNames() string { return strings.Join(scenarios.ExperimentNames(), ", ") }
+
+// shippedColumns are the names in lines that a terminal has room for.
+func shippedColumns() string {
+	const each = 6 // in a line
+	var b strings.Builder
+	for names := range slices.Chunk(scenarios.ExperimentNames(), each) {
+		fmt.Fprintf(&b, "  %s\n", strings.Join(names, "  "))
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
 
 func newValidateCommand() *cobra.Command {
 	var schema bool
@@ -30,7 +40,7 @@ func newValidateCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out := cmd.OutOrStdout()
 			if schema {
-				_, err := out.Write(experiment.Schema(runner.Functions()))
+				_, err := out.Write(runner.Schema())
 				return err
 			}
 			if len(args) == 0 && file == "" {
@@ -46,7 +56,10 @@ func newValidateCommand() *cobra.Command {
 				fmt.Fprintln(out, what, "has no mistakes")
 			}
 			if file != "" {
-				_, err := config.Load(file)
+				c, err := config.Load(file)
+				if err == nil {
+					err = runner.CheckSchedule(c)
+				}
 				check(file, err)
 			}
 			for _, path := range args {

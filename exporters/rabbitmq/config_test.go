@@ -19,7 +19,7 @@ brokers:
       url: https://broker1:15671
       user: monitor
       password: {file: monitor.password}
-      ca: ca.pem
+      ca_file: ca.pem
       node: rabbit@broker1
       interval: 1m
       timeout: 50s

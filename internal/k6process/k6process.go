@@ -154,8 +154,8 @@ func (e Exit) Err() error {
 
 // scriptVariables are those of the shipped scripts, after DESKSTORM_.
 func scriptVariables() []string {
-	return []string{"BROKER", "BROKER_CA", "DOMAIN", "DURATION", "HOLD", "LOGIN_P95", "MAX_FAILED", "PART", "PASSWORD", "PATH", "PROFILE", "SEAT",
-		"SEED", "SITES", "USER", "USERS", "WINDOW"}
+	return []string{"BROKER", "BROKER_CA", "CA", "DESKTOPS", "DOMAIN", "DURATION", "HOLD", "LOGIN_P95", "MAX_FAILED", "PART", "PASSWORD",
+		"PATH", "PROFILE", "RAMP", "SEAT", "SEED", "SITES", "TICKET", "USER", "USERS", "WINDOW"}
 }
 
 // Environment leaves out of an environment what would change k6's options (K6_...) or what a shipped script is told

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/results"
+	"github.com/deskstorm/deskstorm/scenarios"
 )
 
 // fakeK6 makes the test's own program behave as k6, in one of the ways of pretend.
@@ -154,4 +159,19 @@ func TestEnvironment(t *testing.T) {
 	all := []string{"PATH=/bin", "K6_VUS=5", "DESKSTORM_PROFILE=x", "DESKSTORM_WINDOW=1s", "OS_CLOUD=mine", "K6=1", "OS=x", "DESKSTORM_OTHER=1"}
 	require.Equal(t, []string{"PATH=/bin", "K6=1", "OS=x", "DESKSTORM_OTHER=1", "A=b"}, Environment(all, false, "A=b"))
 	require.Contains(t, Environment(all, true), "OS_CLOUD=mine")
+}
+
+// TestScriptVariables holds the list to what the shipped scripts read.
+func TestScriptVariables(t *testing.T) {
+	read := map[string]bool{}
+	files, err := fs.Glob(scenarios.Scripts, "*.js")
+	require.NoError(t, err)
+	for _, f := range files {
+		text, err := fs.ReadFile(scenarios.Scripts, f)
+		require.NoError(t, err)
+		for _, found := range regexp.MustCompile(`__ENV\.DESKSTORM_(\w+)`).FindAllStringSubmatch(string(text), -1) {
+			read[found[1]] = true
+		}
+	}
+	require.Equal(t, slices.Sorted(maps.Keys(read)), scriptVariables())
 }

@@ -138,7 +138,7 @@ func Runs(a, b history.Kept, o Options) (*Pair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", b.ID, err)
 	}
-	p := Pair{A: side(a), B: side(b), Changes: changes(a.Versions, b.Versions), Notes: []string{}}
+	p := Pair{A: side(a), B: side(b), Changes: changes(a.Versions, b.Versions), Rows: []Row{}, Notes: []string{}}
 	spreads, nights, err := spreadsOf(o, a.ID, b.ID)
 	if err != nil {
 		return nil, err
@@ -335,7 +335,7 @@ func (p *Pair) note(before, after *collection, a, b history.Kept) {
 			say("Run %s has no verdict (%s): what it measured may be the harness's doing.", k.ID, cmp.Or(k.Outcome, string(k.Status), "it goes on"))
 		}
 	}
-	if p.Nights == 0 {
+	if p.Nights == 0 && len(p.Rows) > 0 {
 		say("How much runs differ from one to the next is not known (it takes %d earlier ones): only the noise within these two is "+
 			"counted, and a bad hour of the cloud looks like a difference.", minNights)
 	}

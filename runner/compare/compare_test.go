@@ -189,7 +189,6 @@ func TestNotes(t *testing.T) {
 	empty, err := compare.Runs(history.Kept{Run: record.Run{ID: "x"}}, history.Kept{Run: record.Run{ID: "y"}}, compare.Options{})
 	require.NoError(t, err)
 	require.Empty(t, empty.Rows)
-	show(t, empty, "empty")
 }
 
 // TestFalseAlarms counts how often two runs of the same cloud are called different. Without nights only what happens within a run is
@@ -300,11 +299,29 @@ func TestGroupBy(t *testing.T) {
 	require.Contains(t, notes, "The runs of 10.0.2 were all at another time than those of 7.2.4")
 	show(t, by, "by")
 
-	none, err := compare.GroupBy(nil, "qemu")
+	_, err = compare.GroupBy(nil, "qemu")
+	require.ErrorIs(t, err, compare.ErrNoRuns)
+	_, err = compare.GroupBy(runs, "qemus")
+	require.ErrorContains(t, err, `a version of "qemus" is known, only of deskstorm, kernel, ovs, qemu`)
+}
+
+// TestNothingMeasured: runs without load have no table.
+func TestNothingMeasured(t *testing.T) {
+	at := func(id string) history.Kept {
+		return history.Kept{Run: record.Run{ID: id, Experiment: "smoke", Began: evening, Ended: evening.Add(time.Second)}, Outcome: "passed"}
+	}
+	p, err := compare.Runs(at("a"), at("b"), compare.Options{})
 	require.NoError(t, err)
-	var text bytes.Buffer
-	require.NoError(t, none.Text(&text))
-	require.Equal(t, "There are no runs to compare.\n", text.String())
+	var text, page bytes.Buffer
+	require.NoError(t, p.Text(&text))
+	require.Contains(t, text.String(), "There is nothing that load has measured in both.\n")
+	require.NotContains(t, text.String(), "figure")
+	require.NoError(t, p.HTML(&page))
+	require.Contains(t, page.String(), "There is nothing that load has measured in both.")
+	require.NotContains(t, page.String(), "<svg")
+	encoded, err := json.Marshal(p)
+	require.NoError(t, err)
+	require.Contains(t, string(encoded), `"rows":[]`)
 }
 
 // Groups of the same cloud are seldom called different.

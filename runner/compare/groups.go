@@ -2,11 +2,13 @@ package compare
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"gonum.org/v1/gonum/stat"
@@ -84,14 +86,28 @@ const leastRuns = 4
 // unknownVersion is the group of runs whose version was not found out.
 const unknownVersion = "unknown"
 
+// ErrNoRuns says that there are no runs to group.
+var ErrNoRuns = errors.New("there are no runs to compare")
+
 // GroupBy groups runs, with their totals (Store.Totals), by a version (versions.QEMU and the like). Dry runs, and those that go on, are
-// left out.
+// left out. The error is ErrNoRuns if none are left, or says which versions there are if none of the runs has this one.
 func GroupBy(runs []history.Kept, key string) (*By, error) {
 	all := map[string][]history.Kept{}
+	known := map[string]bool{}
 	for _, k := range runs {
 		if !k.Running && !k.DryRun {
 			all[k.Experiment] = append(all[k.Experiment], k)
+			for name := range k.Versions {
+				known[name] = true
+			}
 		}
+	}
+	if len(all) == 0 {
+		return nil, ErrNoRuns
+	}
+	if !known[key] {
+		return nil, fmt.Errorf("of none of %d runs a version of %q is known, only of %s", len(runs), key,
+			cmp.Or(strings.Join(slices.Sorted(maps.Keys(known)), ", "), "nothing"))
 	}
 	by := By{Key: key, Experiments: []Experiment{}}
 	for _, name := range slices.Sorted(maps.Keys(all)) {

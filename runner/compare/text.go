@@ -32,6 +32,9 @@ func significant(v float64) string {
 	return strconv.FormatFloat(v, 'f', max(0, 2-int(math.Floor(math.Log10(math.Abs(v))))), 64)
 }
 
+// nothingMeasured is said instead of a table without rows.
+const nothingMeasured = "There is nothing that load has measured in both."
+
 // Text writes the comparison as a table for a terminal.
 func (p *Pair) Text(w io.Writer) error {
 	var b bytes.Buffer
@@ -45,6 +48,19 @@ func (p *Pair) Text(w io.Writer) error {
 		fmt.Fprintf(&b, "   %s: %s -> %s\n", c.Name, cmp.Or(c.A, "not known"), cmp.Or(c.B, "not known"))
 	}
 	fmt.Fprintln(&b)
+	if len(p.Rows) == 0 {
+		fmt.Fprintln(&b, nothingMeasured)
+	} else {
+		p.table(&b)
+	}
+	for _, n := range p.Notes {
+		fmt.Fprintln(&b, "- "+n)
+	}
+	_, err := b.WriteTo(w)
+	return err
+}
+
+func (p *Pair) table(b *bytes.Buffer) {
 	table := [][]string{{"", "figure", "A", "B", "B / A", "95 %", ""}}
 	last := ""
 	for _, r := range p.Rows {
@@ -56,17 +72,13 @@ func (p *Pair) Text(w io.Writer) error {
 		}
 		table = append(table, []string{name, r.Figure(), r.Unit.Format(r.A), r.Unit.Format(r.B), r.ratioText(), r.interval(), r.callText()})
 	}
-	write(&b, table)
-	fmt.Fprintln(&b)
-	fmt.Fprintf(&b, "worse, better: more than noise at 5 %% for all %d rows together, %s.\n", len(p.Rows), p.basis())
-	for _, n := range p.Notes {
-		fmt.Fprintln(&b, "- "+n)
-	}
-	_, err := b.WriteTo(w)
-	return err
+	write(b, table)
+	fmt.Fprintln(b)
+	fmt.Fprintf(b, "worse, better: more than noise at 5 %% for all %d rows together, %s.\n", len(p.Rows), p.basis())
 }
 
-// write writes a table's rows: the first column aligned at its left, the others, which are numbers, at their right.
+// write writes a table's rows: the first column, and a last one without a name, aligned at their left, the others, which are numbers, at
+// their right.
 func write(b *bytes.Buffer, rows [][]string) {
 	var widths []int
 	for _, r := range rows {
@@ -81,9 +93,12 @@ func write(b *bytes.Buffer, rows [][]string) {
 		text := ""
 		for i, cell := range r {
 			room := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i == 0 {
+			switch {
+			case i == 0:
 				text += cell + room
-			} else {
+			case i == len(rows[0])-1 && rows[0][i] == "":
+				text += "  " + cell
+			default:
 				text += "  " + room + cell
 			}
 		}
@@ -126,9 +141,6 @@ func (r Row) callText() string {
 // Text writes the comparison as tables for a terminal, one an experiment.
 func (y *By) Text(w io.Writer) error {
 	var b bytes.Buffer
-	if len(y.Experiments) == 0 {
-		fmt.Fprintln(&b, "There are no runs to compare.")
-	}
 	for i, e := range y.Experiments {
 		if i > 0 {
 			fmt.Fprintln(&b)

@@ -185,7 +185,7 @@ func (r *run) native(ctx context.Context, a *experiment.Activity, arguments nati
 			output, err = nil, failedf("%s: a bug of deskstorm: %v", function.Name, p)
 		}
 	}()
-	value, err := call(ctx, arguments)
+	value, err := call(native.WithActivity(ctx, a.Name), arguments)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%s was ended: %w", function.Name, err)

@@ -48,13 +48,12 @@ const (
 	DryPause      Dry = "pause" // pauses
 )
 
-// Check refuses what is no dry run: a word that nothing knows would leave nothing out.
+// Check refuses what is no dry run: taken for none, it would be carried out.
 func (d Dry) Check() error {
-	switch d {
-	case DryNone, DryProbes, DryActions, DryActivities, DryPause:
+	if d == DryNone || d == DryProbes || d == DryActions || d == DryActivities || d == DryPause {
 		return nil
 	}
-	return fmt.Errorf("there is no dry run %q; there are %s, %s, %s and %s", string(d), DryProbes, DryActions, DryActivities, DryPause)
+	return fmt.Errorf("a dry run of %q: expected probes, actions, activities or pause", d)
 }
 
 // Clock is time as a run sees it.
@@ -80,7 +79,7 @@ func (machineClock) Sleep(ctx context.Context, d time.Duration) error {
 }
 
 // Run runs an experiment. The error is that it could not be begun, with nothing touched: a variable that is not set, an
-// argument that has the wrong type after substitution; the journal is nil then. All else is in the journal and in the record.
+// argument that has the wrong type after substitution, a dry run that there is none of; the journal is nil then. All else is in the journal and in the record.
 // When ctx ends, the run is interrupted: activities are ended, faults are undone, and rollbacks run if their strategy is
 // "always" (or "deviated", and it has).
 func Run(ctx context.Context, e *experiment.Experiment, o Options) (*Journal, error) {
@@ -247,6 +246,9 @@ func (r *run) report(ended time.Time) {
 	}
 	r.Recorder.Change(func(run *record.Run) {
 		run.Ended, run.Status, run.Deviated, run.Error, run.Journal = ended, status, deviated, text, raw
+		for i, g := range run.Generators { // k6 knows the secrets that its script was given
+			run.Generators[i].Stderr, run.Generators[i].Lost = r.values.Hide(g.Stderr), r.values.Hide(g.Lost)
+		}
 	})
 	r.Log.Info("experiment ended", "status", status, "deviated", deviated)
 }

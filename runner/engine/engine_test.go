@@ -40,7 +40,8 @@ func TestRunNative(t *testing.T) {
 		}
 	}
 	table := []native.Function{
-		function("fine", native.Action, func(_ context.Context, a native.Arguments) (any, error) {
+		function("fine", native.Action, func(ctx context.Context, a native.Arguments) (any, error) {
+			require.Contains(t, []string{"fine", "back"}, native.ActivityOf(ctx), "it knows whose it is")
 			touched = append(touched, "fine "+a.Text("target", "")+" "+a.Duration("for", 0).String())
 			return map[string]any{"n": 3}, nil
 		}),
@@ -112,4 +113,18 @@ func TestRunNative(t *testing.T) {
 			require.NotEmpty(t, run.Activities)
 		})
 	}
+}
+
+// TestUnknownDryRun: what is no dry run is not carried out instead.
+func TestUnknownDryRun(t *testing.T) {
+	ran := false
+	table := []native.Function{{Name: "break", Kind: experiment.Action, Run: func(context.Context, native.Arguments) (any, error) {
+		ran = true
+		return nil, nil
+	}}}
+	e := parse(t, "title: t\ndescription: d\nmethod: [{type: action, name: a, provider: {type: deskstorm, func: break}}]\n", table...)
+	journal, err := engine.Run(t.Context(), e, engine.Options{Table: table, Dry: "plan"})
+	require.ErrorContains(t, err, `a dry run of "plan": expected probes, actions, activities or pause`)
+	require.Nil(t, journal)
+	require.False(t, ran)
 }

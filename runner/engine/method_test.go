@@ -33,7 +33,7 @@ steady-state-hypothesis:
 // A night of checks leaves a record that can be read, and a journal that can be kept.
 func TestManyChecksDuringTheMethod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var n atomic.Int64 // the method's probe may come at the same time as a check
+		var n atomic.Int64 // the method and the checks ask at the same time
 		table := []native.Function{probe("login", func() (any, error) { return n.Add(1)%5000 != 0, nil })}
 		e := parse(t, head+hypothesis+`
 runtime: {hypothesis: {strategy: during-method-only}}
@@ -53,7 +53,7 @@ method: [{type: probe, name: wait, pauses: {before: 28800}, provider: {type: des
 		require.Len(t, run.Activities, 1+1+5*2) // the method's, the first check, and each change
 		require.Equal(t, "hypothesis-during", run.Activities[1].Phase)
 		require.False(t, *run.Activities[1].ToleranceMet)
-		require.Equal(t, "outside of the tolerance", run.Activities[1].Error)
+		require.Equal(t, "it found false", run.Activities[1].Error)
 	})
 }
 
@@ -118,6 +118,19 @@ func TestToleranceInTheMethod(t *testing.T) {
 	require.False(t, *recorder.Run().Activities[0].ToleranceMet)
 	require.Equal(t, "probe", recorder.Run().Activities[0].Kind)
 	require.False(t, recorder.Run().Deviated)
+}
+
+func TestFunctionsKnowTheirActivity(t *testing.T) {
+	var names []string
+	table := []native.Function{action("do", func(ctx context.Context) (any, error) { names = append(names, native.ActivityOf(ctx)); return 1, nil })}
+	e := parse(t, head+`
+method:
+  - {type: action, name: one, provider: {type: deskstorm, func: do}}
+  - {type: action, name: two, provider: {type: deskstorm, func: do}}
+`, table...)
+	_, err := engine.Run(t.Context(), e, engine.Options{Table: table})
+	require.NoError(t, err)
+	require.Equal(t, []string{"one", "two"}, names)
 }
 
 // What is nothing but an empty value is no argument: what a function takes without it is its own affair.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,13 +32,14 @@ func TestSecretsAreHidden(t *testing.T) {
 	}))
 	t.Cleanup(s.Close)
 	table := []native.Function{
-		{Name: "leak", Kind: native.Action, Parameters: []native.Parameter{{Name: "token", Type: native.Text}},
-			Run: func(_ context.Context, a native.Arguments) (any, error) {
-				return nil, errors.New("the broker does not know " + a.Text("token", ""))
-			}},
+		{Name: "leak", Kind: native.Action, Parameters: []native.Parameter{{Name: "token", Type: native.Text}}},
 		{Name: "bug", Kind: native.Probe, Parameters: []native.Parameter{{Name: "token", Type: native.Text}},
 			Run: func(_ context.Context, a native.Arguments) (any, error) { panic(a.Text("token", "")) }},
 	}
+	table = append(table, native.Function{Name: "tell", Kind: native.Probe, Parameters: []native.Parameter{{Name: "token", Type: native.Text}},
+		Run: func(_ context.Context, a native.Arguments) (any, error) {
+			return strings.Repeat("x", 150) + a.Text("token", ""), nil // cut in its middle
+		}})
 	path := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(path, []byte(fromFile+"\n"), 0o600))
 	e := parse(t, `
@@ -51,10 +53,16 @@ method:
   - {type: probe, name: no such host, provider: {type: http, url: "http://${fromFile}.invalid/"}}
   - {type: probe, name: process, provider: {type: process, path: sh, arguments: [-c, 'echo "$0"; echo $0 >&2', "${fromEnv}"]}}
   - {type: probe, name: bug, provider: {type: deskstorm, func: bug, arguments: {token: "${fromEnv}"}}}
+  - {type: probe, name: judged, tolerance: nothing, provider: {type: deskstorm, func: tell, arguments: {token: "${fromFile}"}}}
   - {type: action, name: leak, provider: {type: deskstorm, func: leak, arguments: {token: "${spelled}"}}}
 `, table...)
 	var log bytes.Buffer
 	recorder := record.NewRecorder(record.Run{})
+	table[0].Run = func(_ context.Context, a native.Arguments) (any, error) { // also as a load would, whose k6 shows it
+		said := "GoError: the broker does not know " + a.Text("token", "")
+		recorder.Change(func(run *record.Run) { run.Generators = []record.Generator{{Stderr: said, Lost: said}} })
+		return nil, errors.New(said)
+	}
 	journal, err := engine.Run(t.Context(), e, engine.Options{
 		Table: table, Recorder: recorder,
 		Log:    slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -62,7 +70,7 @@ method:
 		Undo:   func(context.Context) error { return errors.New("no way with " + fromFile) },
 	})
 	require.NoError(t, err)
-	require.Len(t, journal.Run, 6)
+	require.Len(t, journal.Run, 7)
 	written, err := journal.JSON()
 	require.NoError(t, err)
 	run := recorder.Run()
@@ -71,7 +79,7 @@ method:
 	for _, text := range []string{string(written), string(shown), string(run.Journal), log.String(), fmt.Sprintf("%+v", run)} {
 		quoted, _ := json.Marshal(fromEnv)
 		for _, secret := range []string{fromEnv, string(quoted[1 : len(quoted)-1]), url.QueryEscape(fromEnv), url.PathEscape(fromEnv), "hunter",
-			fromFile, spelled, "4711"} {
+			fromFile, "file-s3c", spelled, "4711"} {
 			require.NotContains(t, text, secret)
 		}
 		require.Contains(t, text, "********")

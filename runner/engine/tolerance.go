@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -42,13 +43,29 @@ func (r *run) within(ctx context.Context, t *experiment.Tolerance, value any) (b
 	case experiment.ToleranceProbe:
 		met, err = r.toleranceProbe(ctx, t.Probe, value)
 	}
+	// What is hidden is hidden before anything is cut off: a half of a secret would not be found.
 	switch {
 	case err != nil:
-		return false, "outside of the tolerance: " + err.Error()
+		return false, "it found " + excerpt(r.values.HideIn(value)) + ": " + err.Error()
 	case !met:
-		return false, "outside of the tolerance"
+		return false, "it found " + excerpt(r.values.HideIn(value))
 	}
 	return true, ""
+}
+
+// excerptLength is as much of a value as a line of a report takes: what a login says of its failure fits.
+const excerptLength = 400
+
+// excerpt is a value as JSON, as far as a person reads it.
+func excerpt(value any) string {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return "a value that is no JSON"
+	}
+	if runes := []rune(string(text)); len(runes) > excerptLength {
+		return string(runes[:excerptLength]) + "..."
+	}
+	return string(text)
 }
 
 // status returns the status that an HTTP answer or a process has.

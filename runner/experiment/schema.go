@@ -14,8 +14,8 @@ type object = map[string]any
 
 // Schema returns a JSON schema (2020-12) of experiments, for editors: with the native functions of the table and their
 // arguments. A file that it lets pass may still have mistakes that only Load finds, such as a name in ${} that there is none
-// of.
-func Schema(table []native.Function) []byte {
+// of. Extensions are the schemas of the file's extensions that are known, by their names.
+func Schema(table []native.Function, extensions map[string]map[string]any) []byte {
 	list := func(items object) object { return object{"type": "array", "items": items} }
 	schema := mappingOf(object{
 		"version":                 described(text(), "of the format; 1.0.0"),
@@ -29,7 +29,7 @@ func Schema(table []native.Function) []byte {
 		"steady-state-hypothesis": object{"anyOf": []any{object{"type": "null"}, hypothesisSchema()}},
 		"method":                  list(ref("activity")),
 		"rollbacks":               list(ref("activity")),
-		"extensions":              list(object{"type": "object", "properties": object{"name": text()}, "required": []string{"name"}}),
+		"extensions":              list(extensionSchema(extensions)),
 	}, "title", "description", "method")
 	schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	schema["title"] = "deskstorm experiment"
@@ -320,4 +320,17 @@ func parameterSchema(p native.Parameter) object {
 		"description": strings.TrimSpace(p.Doc),
 		"anyOf":       []any{o, object{"type": "string", "pattern": `\$\{`}},
 	}
+}
+
+// extensionSchema is that of one extension: a known one is as its schema says, another one is anything with a name.
+func extensionSchema(known map[string]map[string]any) object {
+	schema := object{"type": "object", "properties": object{"name": text()}, "required": []string{"name"}}
+	var rules []any
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		rules = append(rules, object{"if": object{"properties": object{"name": object{"const": name}}}, "then": known[name]})
+	}
+	if rules != nil {
+		schema["allOf"] = rules
+	}
+	return schema
 }

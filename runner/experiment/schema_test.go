@@ -12,7 +12,7 @@ import (
 )
 
 func TestSchema(t *testing.T) {
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(experiment.Schema(table)))
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(experiment.Schema(table, nil)))
 	require.NoError(t, err)
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft2020)

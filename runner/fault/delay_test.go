@@ -82,7 +82,8 @@ func TestNetDelayByRelay(t *testing.T) {
 	for _, at := range []*netns.Namespace{w.client, w.router, w.server} {
 		name := map[*netns.Namespace]string{w.client: "client", w.router: "router", w.server: "server"}[at]
 		before := w.dial(t, w.client, 7)
-		world.breaks("net.delay", native.Arguments{"target": name, "for": "1m", "address": serverAddress, "port": 7, "delay": "50ms"}, func(p fault.Plan) {
+		arguments := native.Arguments{"target": name, "for": "1m", "address": serverAddress, "port": 7, "delay": "50ms"}
+		world.breaks("net.delay", arguments, func(p fault.Plan) {
 			through := w.dial(t, w.client, 7)
 			got := trip(t, through)
 			t.Logf("delayed by a relay at the %s: %s there and back, was %s", name, got, trip(t, before))
@@ -160,11 +161,13 @@ func TestNetRate(t *testing.T) {
 		require.Less(t, got, 1.1*kbit)
 		require.Greater(t, got, 0.1*kbit) // of a machine that has other things to do
 		// A second one is refused, which could not bring back the first.
-		_, err := call(t, fault.Table(world.env()), "fault.net.rate", native.Arguments{"target": "router", "for": "1m", "device": "eth0", "kbit": 10})
+		again := native.Arguments{"target": "router", "for": "1m", "device": "eth0", "kbit": 10}
+		_, err := call(t, fault.Table(world.env()), "fault.net.rate", again)
 		require.ErrorContains(t, err, "queues that somebody made, tbf")
 	})
 	require.Greater(t, w.rate(t, 7), 10.*kbit)
-	world.breaks("net.rate", native.Arguments{"target": "server", "for": "1m", "port": 7, "kbit": kbit, "direction": "from"}, func(fault.Plan) {
+	service := native.Arguments{"target": "server", "for": "1m", "port": 7, "kbit": kbit, "direction": "from"}
+	world.breaks("net.rate", service, func(fault.Plan) {
 		got := w.rate(t, 7)
 		t.Logf("%d kbit/s of a service: %.0f kbit/s of payload", kbit, got)
 		require.Less(t, got, 1.1*kbit)

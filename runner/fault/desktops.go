@@ -43,7 +43,8 @@ func storm(name, doc, what, status, action, back string) kind {
 			{Name: "host", Type: native.Text, Doc: "of those on this compute host, which administrators are shown; all if absent"},
 			{Name: "all_projects", Type: native.Boolean, Doc: "of all projects, for administrators; of the credentials' project if absent"},
 			{Name: "seed", Type: native.Integer, Doc: "of the choice; 1 if absent"},
-			{Name: "gate", Type: native.Integer, Doc: "so many at a time: the next one is asked for when Nova is done with one; all at once if absent"},
+			{Name: "gate", Type: native.Integer,
+				Doc: "so many at a time: the next one is asked for when Nova is done with one; all at once if absent"},
 		},
 		cloud: func(ctx context.Context, r *request) error {
 			count, gate := r.Integer("count", 0), r.Integer("gate", 0)

@@ -35,14 +35,16 @@ func dhcpSharedSocket() kind {
 			// It serves the loopback interface, where no client is, a network that is nobody's (TEST-NET-2, RFC 5737); but its socket is the
 			// wildcard's, because it is told an address and not an interface.
 			argv := []string{program, "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--no-ping", "--user=root", "--pid-file=",
-				"--log-facility=-", "--bind-interfaces", "--listen-address=127.0.0.1", "--leasefile-ro", "--dhcp-range=198.51.100.10,198.51.100.20,1h"}
+				"--log-facility=-", "--bind-interfaces", "--listen-address=127.0.0.1", "--leasefile-ro",
+				"--dhcp-range=198.51.100.10,198.51.100.20,1h"}
 			what := "DHCP renewals that clients send by unicast"
 			if r.Text("steals", "all") == "all" {
 				const needs = "+net_admin,+net_raw,+net_bind_service"
 				if err := r.needs(ctx, "setpriv", "util-linux"); err != nil {
 					return err
 				}
-				argv = append([]string{"setpriv", fmt.Sprintf("--reuid=%d", thief), "--clear-groups", "--inh-caps=" + needs, "--ambient-caps=" + needs}, argv...)
+				argv = append([]string{"setpriv", fmt.Sprintf("--reuid=%d", thief), "--clear-groups", "--inh-caps=" + needs,
+					"--ambient-caps=" + needs}, argv...)
 			} else {
 				what = "a part of the " + what
 			}

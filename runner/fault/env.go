@@ -35,6 +35,8 @@ type Injector interface {
 	Inject(ctx context.Context, p Plan) error
 	// Undo ends a plan that was injected. One that has ended is fine.
 	Undo(ctx context.Context, id string) error
+	// Active says whether something of a plan may be left: until its undo has succeeded, however long that takes.
+	Active(id string) bool
 }
 
 func (e Env) newID() string {

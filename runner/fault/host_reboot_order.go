@@ -12,7 +12,8 @@ import (
 func hostRebootOrder() kind {
 	onHost := []native.Parameter{
 		{Name: "ovs", Type: native.Text, Doc: "Open vSwitch's service; openvswitch-switch if absent; not of a lab"},
-		{Name: "libvirt", Type: native.Text, Doc: "libvirt's service, whose stop ends the guests or whose start makes their ports; libvirtd if absent; not of a lab"},
+		{Name: "libvirt", Type: native.Text,
+			Doc: "libvirt's service, whose stop ends the guests or whose start makes their ports; libvirtd if absent; not of a lab"},
 	}
 	inLab := []native.Parameter{
 		{Name: "host", Type: native.Text, Doc: "of a lab: which"},

@@ -107,10 +107,12 @@ func TestServices(t *testing.T) {
 	require.NotZero(t, pid("other"))
 
 	// A unit that systemd has not started, or a machine without systemd.
-	_, err := call(t, fault.Table(w.env()), "fault.host.stop_service", native.Arguments{"target": "node", "for": "1m", "service": "nobodys.service"})
+	_, err := call(t, fault.Table(w.env()), "fault.host.stop_service",
+		native.Arguments{"target": "node", "for": "1m", "service": "nobodys.service"})
 	require.ErrorContains(t, err, "nobodys.service")
 	for _, name := range []string{"-x", "a b", "../x"} {
-		_, err := call(t, fault.Table(w.env()), "fault.host.stop_service", native.Arguments{"target": "node", "for": "1m", "service": name})
+		_, err := call(t, fault.Table(w.env()), "fault.host.stop_service",
+			native.Arguments{"target": "node", "for": "1m", "service": name})
 		require.ErrorContains(t, err, "expected the name of a service")
 	}
 }
@@ -124,7 +126,7 @@ pid=$(cat "$FOLDER/pid" 2>/dev/null)
 runs() { [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; }
 case $1 in
 is-active) runs || exit 3 ;;
-start) runs || dnsmasq --conf-file=/dev/null --port=0 --no-dhcp-interface=lo --user=root --pid-file="$FOLDER/pid" --interface=lo --bind-interfaces ;;
+start) runs || dnsmasq --conf-file=/dev/null --port=0 --user=root --pid-file="$FOLDER/pid" --interface=lo --bind-interfaces ;;
 stop) ! runs || kill "$pid" ;;
 kill) kill -s "$3" "$pid" ;;
 esac
@@ -151,7 +153,8 @@ func TestSystemctl(t *testing.T) {
 	t.Cleanup(func() { _ = exec.Command(filepath.Join(dir, "systemctl"), "stop", "dhcp.service").Run() })
 	told()
 	w.breaks("host.stop_service", stop, func(fault.Plan) {
-		require.Equal(t, []string{"is-active --quiet dhcp.service", "start dhcp.service", "is-active --quiet dhcp.service", "stop dhcp.service"}, told())
+		require.Equal(t, []string{"is-active --quiet dhcp.service", "start dhcp.service", "is-active --quiet dhcp.service",
+			"stop dhcp.service"}, told())
 	})
 	w.breaks("broker.kill", native.Arguments{"target": "node", "for": "1m", "service": "dhcp.service"}, func(fault.Plan) {
 		require.Contains(t, told(), "kill --signal KILL dhcp.service")
@@ -172,8 +175,8 @@ func TestBrokerKill(t *testing.T) {
 	for _, f := range files { // of this one among others
 		text, _ := os.ReadFile(f)
 		env, _ := os.ReadFile("/proc/" + strings.TrimSpace(string(text)) + "/environ")
-		if all := strings.Split(strings.TrimSuffix(string(env), "\x00"), "\x00"); strings.Contains(string(env), "RABBITMQ_NODE_PORT="+address[strings.LastIndex(address, ":")+1:]+"\x00") {
-			pidFile, environment = f, all
+		if strings.Contains(string(env), "RABBITMQ_NODE_PORT="+address[strings.LastIndex(address, ":")+1:]+"\x00") {
+			pidFile, environment = f, strings.Split(strings.TrimSuffix(string(env), "\x00"), "\x00")
 		}
 	}
 	require.NotEmpty(t, pidFile)
@@ -321,7 +324,8 @@ func TestOVSStalePort(t *testing.T) {
 	out, err := s.Vsctl(ctx, "list-ports", "br-int")
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"vnet0", "vnet1"}, strings.Fields(out))
-	for _, a := range []native.Arguments{{"port": "vnet7"}, {"bridge": "br-ex"}, {}, {"port": "-x"}, {"port": "a", "tag": 5000}, {"port": "vnet0", "bridge": "br-int"}} {
+	for _, a := range []native.Arguments{{"port": "vnet7"}, {"bridge": "br-ex"}, {}, {"port": "-x"}, {"port": "a", "tag": 5000},
+		{"port": "vnet0", "bridge": "br-int"}} {
 		_, err := call(t, fault.Table(w.env()), "fault.ovs.stale_port", arguments(a))
 		require.Error(t, err)
 		t.Log(err)

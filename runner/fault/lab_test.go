@@ -173,7 +173,8 @@ func TestDesktops(t *testing.T) {
 
 	openstack, err := w.do.Cloud(t.Context(), "cloud")
 	require.NoError(t, err)
-	w.breaks("desktops.reboot", native.Arguments{"target": "cloud", "for": "5m", "count": 4, "all_projects": true, "gate": 2}, func(p fault.Plan) {
+	reboot := native.Arguments{"target": "cloud", "for": "5m", "count": 4, "all_projects": true, "gate": 2}
+	w.breaks("desktops.reboot", reboot, func(p fault.Plan) {
 		for _, id := range p.Touches.Desktops {
 			actions, err := openstack.ServerActions(t.Context(), id)
 			require.NoError(t, err)
@@ -182,7 +183,8 @@ func TestDesktops(t *testing.T) {
 	})
 	becomes("ACTIVE", all)
 
-	_, err = call(t, fault.Table(w.env()), "fault.desktops.stop", native.Arguments{"target": "cloud", "for": "5m", "count": 11, "all_projects": true})
+	_, err = call(t, fault.Table(w.env()), "fault.desktops.stop",
+		native.Arguments{"target": "cloud", "for": "5m", "count": 11, "all_projects": true})
 	require.ErrorContains(t, err, "it hits 11 desktops; limits.desktops allows 10")
 	// One is deleted meanwhile: the others are started all the same.
 	result, err := call(t, fault.Table(w.env()), "fault.desktops.stop", stop)
@@ -195,7 +197,8 @@ func TestDesktops(t *testing.T) {
 	require.NoError(t, w.Undo(t.Context(), result["id"].(string)))
 	require.Eventually(t, func() bool { return len(byStatus(c)["SHUTOFF"]) == 0 }, 30*time.Second, 10*time.Millisecond)
 
-	_, err = call(t, fault.Table(w.env()), "fault.desktops.stop", native.Arguments{"target": "cloud", "for": "5m", "count": 1, "name": "nobody-*"})
+	_, err = call(t, fault.Table(w.env()), "fault.desktops.stop",
+		native.Arguments{"target": "cloud", "for": "5m", "count": 1, "name": "nobody-*"})
 	require.ErrorContains(t, err, "1 desktops are asked for, and 0 fit")
 	require.Empty(t, byStatus(c)["SHUTOFF"])
 }

@@ -47,7 +47,8 @@ func TestLDAPInside(t *testing.T) {
 		return // it is a part of TestLDAP
 	}
 	const base = "dc=example,dc=com"
-	s := slapdtest.StartT(t, slapd.Config{BaseDN: base, LDIF: "dn: " + base + "\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n"})
+	const ldif = "dn: " + base + "\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n"
+	s := slapdtest.StartT(t, slapd.Config{BaseDN: base, LDIF: ldif})
 	host, port, err := net.SplitHostPort(strings.TrimPrefix(s.URL, "ldap://"))
 	require.NoError(t, err)
 	dial := func() (*ldap.Conn, error) {

@@ -143,7 +143,8 @@ func (r *request) relays(ctx context.Context, t traffic, delay, jitter time.Dura
 	return err
 }
 
-// listens is a step that waits until so many sockets, of TCP ("t") or UDP ("u"), are at a port: a program that was started may not be ready.
+// listens is a step that waits until so many sockets, of TCP ("t") or UDP ("u"), are at a port: a program that was started may not be
+// ready.
 func (r *request) listens(protocol string, port, sockets int) target.Step {
 	return shell(`for i in $(seq 100); do
 	[ "$(ss -Hln"$1" "sport = :$2" | wc -l)" -lt "$3" ] || exit 0

@@ -22,7 +22,8 @@ func ovsStalePort() kind {
 			{Name: "port", Type: native.Text, Doc: "the port whose tag is stale, such as a guest's tap; or else bridge"},
 			{Name: "tag", Type: native.Integer, Doc: "the stale tag, 1 to 4094; 4094 if absent"},
 			{Name: "bridge", Type: native.Text, Doc: "the bridge that gets a port without a device"},
-			{Name: "database", Type: native.Text, Doc: "Open vSwitch's database, such as unix:/run/openvswitch/db.sock; its usual place if absent"},
+			{Name: "database", Type: native.Text,
+				Doc: "Open vSwitch's database, such as unix:/run/openvswitch/db.sock; its usual place if absent"},
 		},
 		host: func(ctx context.Context, r *request) error {
 			if err := r.needs(ctx, "ovs-vsctl", "openvswitch-switch"); err != nil {

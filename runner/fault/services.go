@@ -38,14 +38,11 @@ func (r *request) start(service string) target.Step {
 // run. Of a configured service nothing tells.
 func (r *request) mustRun(ctx context.Context, services ...string) error {
 	for _, service := range services {
+		if err := r.canStart(ctx, service); err != nil {
+			return err
+		}
 		if _, configured := r.services[service]; configured {
 			continue
-		}
-		if !isUnit(service) {
-			return fmt.Errorf("expected the name of a service, found %q", service)
-		}
-		if err := r.needs(ctx, "systemctl", "systemd, or say in the target's services how "+service+" is stopped and started"); err != nil {
-			return err
 		}
 		said, err := r.look(ctx, shell(`systemctl is-active --quiet "$1" && echo runs || echo not`, service))
 		if err != nil {
@@ -58,11 +55,24 @@ func (r *request) mustRun(ctx context.Context, services ...string) error {
 	return nil
 }
 
+// canStart refuses a service that the undo could not start: nobody there would know how.
+func (r *request) canStart(ctx context.Context, service string) error {
+	if s, configured := r.services[service]; configured {
+		return r.needs(ctx, s.Start[0], "it, or say in the target's services how "+service+" is started")
+	}
+	if !isUnit(service) {
+		return fmt.Errorf("expected the name of a service, found %q", service)
+	}
+	return r.needs(ctx, "systemctl", "systemd, or say in the target's services how "+service+" is stopped and started")
+}
+
 // daemonParameters say which process is meant.
 func daemonParameters() []native.Parameter {
 	return []native.Parameter{
-		{Name: "pid_file", Type: native.Text, Doc: "the file with the process id of the service's daemon; the processes that systemd knows if absent"},
-		{Name: "program", Type: native.Text, Doc: "the base name of the daemon's executable, so that no other process is meant; with pid_file"},
+		{Name: "pid_file", Type: native.Text,
+			Doc: "the file with the process id of the service's daemon; the processes that systemd knows if absent"},
+		{Name: "program", Type: native.Text,
+			Doc: "the base name of the daemon's executable, so that no other process is meant; with pid_file"},
 	}
 }
 
@@ -79,6 +89,9 @@ func (r *request) daemon(ctx context.Context, service, signal string) (target.St
 		return command("systemctl", "kill", "--signal", signal, service), r.mustRun(ctx, service)
 	case !path.IsAbs(file) || path.Clean(file) != file:
 		return target.Step{}, wrong("pid_file", "expected an absolute path")
+	}
+	if err := r.canStart(ctx, service); err != nil {
+		return target.Step{}, err
 	}
 	const look = `exe=$(readlink "/proc/$(cut -d' ' -f1 "$1" 2>/dev/null | head -n1)/exe"); exe=${exe% (deleted)}; echo "${exe##*/}"`
 	said, err := r.look(ctx, shell(look, file))

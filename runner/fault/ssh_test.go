@@ -80,11 +80,13 @@ func TestOverSSH(t *testing.T) {
 	require.NoError(t, err)
 	world := newWorld(t, target.Config{"router": overSSH(t, w.router)})
 	world.relay = []string{exe, asRelay}
-	world.breaks("net.loss", native.Arguments{"target": "router", "for": "1m", "address": serverAddress, "percent": 50, "direction": "to"}, func(fault.Plan) {
+	loss := native.Arguments{"target": "router", "for": "1m", "address": serverAddress, "percent": 50, "direction": "to"}
+	world.breaks("net.loss", loss, func(fault.Plan) {
 		require.InDelta(t, 0.5, w.answered(t, 7, 2000), 0.08)
 	})
 	require.InDelta(t, 1, w.answered(t, 7, 200), 0)
-	world.breaks("net.delay", native.Arguments{"target": "router", "for": "1m", "address": serverAddress, "port": 8, "delay": "50ms"}, func(fault.Plan) {
+	delay := native.Arguments{"target": "router", "for": "1m", "address": serverAddress, "port": 8, "delay": "50ms"}
+	world.breaks("net.delay", delay, func(fault.Plan) {
 		require.GreaterOrEqual(t, trip(t, w.dial(t, w.client, 8)), 100*time.Millisecond)
 	})
 	require.Less(t, trip(t, w.dial(t, w.client, 8)), 80*time.Millisecond)

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
@@ -18,7 +17,7 @@ const prefix = "fault."
 
 // Table has the actions of a run: one for each fault, and fault.undo. What one of them injected, the others know.
 func Table(env Env) []native.Function {
-	in := &injected{}
+	in := &injected{injector: env.Injector}
 	var table []native.Function
 	for _, k := range kinds() {
 		f := native.Function{
@@ -53,8 +52,9 @@ func Table(env Env) []native.Function {
 			if err := in.add(env.guard(), p); err != nil {
 				return nil, err
 			}
-			if err := env.Injector.Inject(ctx, p); err != nil {
-				in.remove(p.ID)
+			err = env.Injector.Inject(ctx, p)
+			in.tried(p.ID, err)
+			if err != nil {
 				return nil, fmt.Errorf("injecting %s at %s: %w", p.Fault, strings.Join(p.Touches.Targets, ", "), err)
 			}
 			return map[string]any{"id": p.ID, "touches": p.Touches, "notes": p.Notes}, nil
@@ -108,7 +108,6 @@ func undo(env Env, in *injected) native.Function {
 				errs = append(errs, fmt.Errorf("undoing %s, %s: %w", p.Fault, p.ID, err))
 				continue
 			}
-			in.end(p.ID)
 			ids = append(ids, p.ID)
 		}
 		return map[string]any{"undone": ids}, errors.Join(errs...)
@@ -118,13 +117,14 @@ func undo(env Env, in *injected) native.Function {
 
 // injected is what a run's actions have injected, oldest first.
 type injected struct {
-	mutex sync.Mutex
-	all   []injection
+	mutex    sync.Mutex
+	injector Injector
+	all      []injection
 }
 
 type injection struct {
 	Plan
-	until time.Time // when the undo comes at the latest; that of one that was undone is past
+	tried bool // the injector knows it, if it is injected
 }
 
 // add checks a plan beside the others that are active, and adds it, at once: of two that fit one by one, one is refused.
@@ -134,23 +134,18 @@ func (in *injected) add(g Guard, p Plan) error {
 	if err := g.Check(p, in.active()...); err != nil {
 		return err
 	}
-	in.all = append(in.all, injection{p, time.Now().Add(p.For)})
+	in.all = append(in.all, injection{Plan: p})
 	return nil
 }
 
-func (in *injected) remove(id string) {
+// tried is called when the injector has tried to inject a plan. It forgets one of which nothing is left.
+func (in *injected) tried(id string, err error) {
 	in.mutex.Lock()
 	defer in.mutex.Unlock()
-	in.all = slices.DeleteFunc(in.all, func(a injection) bool { return a.ID == id })
-}
-
-func (in *injected) end(id string) {
-	in.mutex.Lock()
-	defer in.mutex.Unlock()
-	for i := range in.all {
-		if in.all[i].ID == id {
-			in.all[i].until = time.Time{}
-		}
+	i := slices.IndexFunc(in.all, func(a injection) bool { return a.ID == id })
+	in.all[i].tried = true
+	if err != nil && !in.injector.Active(id) {
+		in.all = slices.Delete(in.all, i, i+1)
 	}
 }
 
@@ -173,9 +168,8 @@ func (in *injected) others() []Plan {
 
 // active is called with the lock held.
 func (in *injected) active() (plans []Plan) {
-	now := time.Now()
 	for _, a := range in.all {
-		if now.Before(a.until) {
+		if !a.tried || in.injector.Active(a.ID) {
 			plans = append(plans, a.Plan)
 		}
 	}

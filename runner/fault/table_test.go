@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -87,6 +88,9 @@ func (n *nobody) Inject(_ context.Context, p fault.Plan) error {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
 	n.plans = append(n.plans, p)
+	if n.err != nil {
+		n.ended = append(n.ended, p.ID)
+	}
 	return n.err
 }
 
@@ -94,6 +98,8 @@ func (n *nobody) Undo(_ context.Context, id string) error {
 	n.ended = append(n.ended, id)
 	return n.err
 }
+
+func (n *nobody) Active(id string) bool { return !slices.Contains(n.ended, id) }
 
 // willing takes every look, and knows every program.
 type willing struct{}
@@ -149,7 +155,8 @@ func TestGuard(t *testing.T) {
 	_, err = call(t, table, "fault.undo", native.Arguments{"fault": "net.loss"})
 	require.ErrorContains(t, err, "this run has not injected net.loss")
 
-	desktops := fault.Plan{Fault: "net.loss", For: time.Minute, Touches: fault.Touches{Targets: []string{"one"}, Desktops: []string{"a", "b"}, Chosen: 9}}
+	touches := fault.Touches{Targets: []string{"one"}, Desktops: []string{"a", "b"}, Chosen: 9}
+	desktops := fault.Plan{Fault: "net.loss", For: time.Minute, Touches: touches}
 	guard := fault.Guard{Targets: env.Targets, Limits: env.Limits}
 	require.ErrorContains(t, guard.Check(desktops), "it hits 11 desktops; limits.desktops allows 10")
 	desktops.Touches.Chosen = 8
@@ -168,6 +175,21 @@ func TestInjectionFails(t *testing.T) {
 	require.EqualError(t, err, "injecting host.memory_pressure at one: no way there")
 	n.err = nil
 	_, err = call(t, table, "fault.host.memory_pressure", native.Arguments{"target": "two", "for": "1m", "mib": 10})
+	require.NoError(t, err)
+}
+
+// TestLateUndo: a fault whose time is over and whose undo takes its time counts as long as something of it is left.
+func TestLateUndo(t *testing.T) {
+	env, n := willingEnv()
+	table := fault.Table(env)
+	first, err := call(t, table, "fault.host.memory_pressure", native.Arguments{"target": "one", "for": "1ms", "mib": 10})
+	require.NoError(t, err)
+	time.Sleep(5 * time.Millisecond)
+	second := native.Arguments{"target": "two", "for": "1m", "mib": 10}
+	_, err = call(t, table, "fault.host.memory_pressure", second)
+	require.ErrorContains(t, err, "2 with what the run has injected already; limits.hosts allows 1")
+	n.ended = append(n.ended, first["id"].(string))
+	_, err = call(t, table, "fault.host.memory_pressure", second)
 	require.NoError(t, err)
 }
 
@@ -280,4 +302,35 @@ func TestReadLimits(t *testing.T) {
 	require.ErrorContains(t, err, "deskstorm.yaml:1:10: longest: expected")
 	require.ErrorContains(t, err, "deskstorm.yaml:2:1: ")
 	require.ErrorContains(t, err, "deskstorm.yaml:3:8: hosts: expected")
+}
+
+// TestNobodyCouldStartIt: what is killed by its pid file must be started by somebody.
+func TestNobodyCouldStartIt(t *testing.T) {
+	env, n := willingEnv()
+	at := env.Targets["one"]
+	at.Faults = []string{"*"}
+	at.Services = map[string]target.Service{"gone": {Stop: []string{"nobodys-program"}, Start: []string{"nobodys-program"}}}
+	env.Targets["one"] = at
+	env.Look = lacking{"systemctl", "nobodys-program"}
+	for service, says := range map[string]string{
+		"broker": "systemctl is missing", "--help": "expected the name of a service", "gone": "nobodys-program is missing",
+	} {
+		_, err := call(t, fault.Table(env), "fault.broker.kill",
+			native.Arguments{"target": "one", "for": "1m", "service": service, "pid_file": "/run/broker.pid", "program": "broker"})
+		require.ErrorContains(t, err, says)
+	}
+	_, err := call(t, fault.Table(env), "fault.host.stop_service", native.Arguments{"target": "one", "for": "1m", "service": "gone"})
+	require.ErrorContains(t, err, "nobodys-program is missing")
+	require.Empty(t, n.plans)
+}
+
+// lacking is a machine without these programs, on which the process of every pid file is a broker.
+type lacking []string
+
+func (l lacking) Do(_ context.Context, s target.Step) (string, error) {
+	last := s.Command.Argv[len(s.Command.Argv)-1]
+	if slices.Contains(l, last) {
+		return "missing\n", nil
+	}
+	return "broker\n", nil
 }

@@ -32,7 +32,8 @@ func trafficParameters() []native.Parameter {
 		{Name: "port", Type: native.Integer, Doc: "the service's port; any if absent"},
 		{Name: "protocol", Type: native.Text, OneOf: []string{"tcp", "udp"}, Doc: "of the port; tcp if absent"},
 		{Name: "device", Type: native.Text, Doc: "the network interface that the packets cross; all of the host if absent"},
-		{Name: "direction", Type: native.Text, OneOf: []string{to, from, both}, Doc: "packets to the service, from it, or both; both if absent"},
+		{Name: "direction", Type: native.Text, OneOf: []string{to, from, both},
+			Doc: "packets to the service, from it, or both; both if absent"},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // segment is a file of the buffer: some lines of one run. Its name says all but the lines: NUMBER.POINTS.RUN.lp
@@ -45,16 +46,19 @@ func openBuffer(dir string, limit int64) (*buffer, error) {
 	}
 	b := &buffer{dir: dir, limit: limit, next: 1}
 	for _, f := range files {
-		if strings.HasPrefix(f.Name(), temporary) {
+		info, err := f.Info()
+		if errors.Is(err, os.ErrNotExist) {
+			continue // another deskstorm with the same state folder has sent it just now
+		}
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(f.Name(), temporary) && time.Since(info.ModTime()) > abandoned {
 			_ = os.Remove(filepath.Join(dir, f.Name())) // half a segment, which nobody counted; if it stays, it harms nobody
 		}
 		s, ok := parseSegment(f.Name())
 		if !ok {
 			continue
-		}
-		info, err := f.Info()
-		if err != nil {
-			return nil, err
 		}
 		s.bytes = info.Size()
 		b.segments = append(b.segments, s)
@@ -77,6 +81,9 @@ func parseSegment(name string) (*segment, bool) {
 }
 
 const temporary = ".new-"
+
+// abandoned is the age of half a segment that nobody is writing any more.
+const abandoned = time.Minute
 
 // add keeps lines, and returns what was given up for them: the oldest that are not being sent.
 func (b *buffer) add(run string, lines []string) (dropped []*segment, err error) {

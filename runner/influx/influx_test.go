@@ -2,6 +2,7 @@ package influx
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -148,13 +149,15 @@ func TestAway(t *testing.T) {
 
 	// The runner is started again, meanwhile with a half segment and somebody else's file in its buffer.
 	w.Close()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, ".new-123"), []byte("x"), 0o600))
+	half := filepath.Join(dir, ".new-123")
+	require.NoError(t, os.WriteFile(half, []byte("x"), 0o600))
+	require.NoError(t, os.Chtimes(half, time.Time{}, time.Now().Add(-time.Hour)))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "README"), []byte("x"), 0o600))
 	s.set(func(s *stub) { s.refuse = nil })
 	w = writer(t, s.config(t), dir, nil)
 	require.Eventually(t, func() bool { return s.kept() == 100 }, 5*time.Second, time.Millisecond)
 	require.Eventually(t, func() bool { n, _ := w.Waiting(); return n == 0 }, 5*time.Second, time.Millisecond)
-	require.NoFileExists(t, filepath.Join(dir, ".new-123"))
+	require.NoFileExists(t, half)
 	require.FileExists(t, filepath.Join(dir, "README"))
 }
 
@@ -297,6 +300,38 @@ func TestDamagedBuffer(t *testing.T) {
 	w := writer(t, s.config(t), dir, nil)
 	require.Eventually(t, func() bool { n, _ := w.Waiting(); return n == 0 }, 5*time.Second, time.Millisecond)
 	require.Equal(t, 1, s.kept())
+}
+
+// TestTwoAtOnce: a command that is used beside the service has the same buffer. It may send what the service has put there, and takes
+// nothing away that is being written.
+func TestTwoAtOnce(t *testing.T) {
+	s := newStub(t)
+	s.refuse = func([]string) (int, string, string) { return http.StatusServiceUnavailable, "unavailable", "try later" }
+	dir := t.TempDir()
+	slow := quick
+	slow.backoff, slow.maxBackoff = time.Second, time.Second
+	service, err := open(s.config(t), dir, nil, slog.New(slog.DiscardHandler), slow)
+	require.NoError(t, err)
+	t.Cleanup(service.Close)
+	run, err := service.Begin("r1", "boot-storm")
+	require.NoError(t, err)
+	require.NoError(t, run.Add(window(t, noon)...))
+	require.Eventually(t, func() bool { _, why := service.Waiting(); return why != nil }, 5*time.Second, time.Millisecond)
+
+	half := filepath.Join(dir, ".new-123")
+	require.NoError(t, os.WriteFile(half, []byte("x"), 0o600))
+	s.set(func(s *stub) { s.refuse = nil })
+	writer(t, s.config(t), dir, nil)
+	require.FileExists(t, half)
+	require.Eventually(t, func() bool {
+		left, err := filepath.Glob(filepath.Join(dir, "*"+ending))
+		return err == nil && len(left) == 0
+	}, 5*time.Second, time.Millisecond)
+
+	report := run.Finish(bounded(t))
+	require.True(t, report.Complete(), report.String())
+	require.EqualValues(t, 10, report.Written)
+	require.Zero(t, report.Dropped)
 }
 
 func TestFullDisk(t *testing.T) {

@@ -3,6 +3,7 @@ package influx
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -61,6 +62,9 @@ func (w *Writer) take() (batch, error) {
 	var b batch
 	for _, s := range w.buffer.take(w.config.Batch) {
 		lines, err := w.buffer.lines(s)
+		if errors.Is(err, fs.ErrNotExist) && w.sentByAnother(s) {
+			continue
+		}
 		if err != nil || int64(len(lines)) != s.points {
 			w.drop(s, "the buffer on disk is damaged")
 			if err := w.buffer.remove(s); err != nil {
@@ -75,9 +79,23 @@ func (w *Writer) take() (batch, error) {
 		}
 	}
 	if len(b.segments) == 0 && len(w.buffer.segments) > 0 && w.blocked == nil {
-		w.wakeUp() // all of them were damaged
+		w.wakeUp() // all of them were damaged, or are gone
 	}
 	return b, nil
+}
+
+// sentByAnother counts a segment whose file is gone: another deskstorm with the same state folder, such as a run by hand beside the
+// service, took the buffer over and has written it. If that is not so, the database's count says it at the run's end.
+func (w *Writer) sentByAnother(s *segment) bool {
+	if err := w.buffer.remove(s); err != nil {
+		return false
+	}
+	if run := w.runs[s.run]; run != nil {
+		run.written += s.points
+	}
+	close(w.changed)
+	w.changed = make(chan struct{})
+	return true
 }
 
 func (w *Writer) wakeUp() {

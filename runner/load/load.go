@@ -39,7 +39,7 @@ func Table(env Env) []native.Function {
 			{Name: "vus", Type: native.Integer, Doc: "virtual users, in place of what the script says"},
 			{Name: "duration", Type: native.Duration, Doc: "how long they iterate, in place of what the script says"},
 			{Name: "iterations", Type: native.Integer, Doc: "iterations of all of them together, in place of what the script says"},
-			{Name: "options", Type: native.Mapping, Doc: "further options of k6 run by their names, such as local-ips; lists are given several times"},
+			{Name: "options", Type: native.Mapping, Doc: "more of k6 run's options by name, such as local-ips; a list is given several times"},
 			{Name: "processes", Type: native.Integer, Doc: "how many k6 processes; absent or 0: as many as descriptors and cores ask for"},
 			{Name: "for", Type: native.Duration, Doc: "the load is stopped after this time; absent: the script ends it"},
 			{Name: "thresholds", Type: native.Boolean, Doc: "whether each process heeds the script's thresholds; absent: no, objectives judge"},

@@ -68,12 +68,25 @@ func pretend(args []string) int {
 			way = ways[len(ways)-1]
 		}
 	}
-	return live(way, args)
+	interrupted := make(chan os.Signal, 1)
+	if way != "deaf" {
+		signal.Notify(interrupted, os.Interrupt)
+	}
+	if way == "hangs" {
+		if err := os.WriteFile("hangs", nil, 0o600); err != nil {
+			panic(err)
+		}
+	}
+	for way != ways[0] && ways[0] == "hangs" { // the others come when it listens to signals
+		if _, err := os.Stat("hangs"); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return live(way, args, interrupted)
 }
 
-func live(way string, args []string) int {
-	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt)
+func live(way string, args []string, interrupted <-chan os.Signal) int {
 	out := os.NewFile(3, "results")
 	tell := func(metric string, kind results.Kind, tags results.Tags, values ...float64) {
 		a := results.New(results.Series{Metric: metric, Kind: kind, Tags: tags}, epoch, epoch.Add(10*time.Second))
@@ -108,6 +121,8 @@ func live(way string, args []string) int {
 		tell("iterations", results.Counter, results.Tags{}, 1000)
 	case way == "killed":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case way == "deaf":
+		time.Sleep(time.Minute)
 	case way == "hangs":
 		<-interrupted
 		tell("iterations", results.Counter, results.Tags{}, 1)
@@ -230,6 +245,25 @@ func TestHowProcessesEnd(t *testing.T) {
 	}
 }
 
+// TestStoppedBeforeItListens: a k6 whose first moment it is dies of SIGINT, and nothing is lost.
+func TestStoppedBeforeItListens(t *testing.T) {
+	l, recorder := newFake(t)
+	ctx, stop := context.WithCancel(t.Context())
+	a := l.write(t, "deaf")
+	go func() {
+		for len(recorder.Run().Windows) < 6 {
+			time.Sleep(time.Millisecond)
+		}
+		stop()
+	}()
+	_, err := l.run(ctx, a)
+	require.ErrorIs(t, err, context.Canceled)
+	g := recorder.Run().Generators[0]
+	require.Equal(t, -1, g.ExitCode)
+	require.True(t, g.Stopped)
+	require.Empty(t, g.Lost)
+}
+
 func TestStops(t *testing.T) {
 	// started ends the context once a result has come.
 	started := func(recorder *record.Recorder, stop context.CancelCauseFunc) {
@@ -300,9 +334,10 @@ func TestRefusesBeforeItStarts(t *testing.T) {
 		{a: script(native.Arguments{"vus": 0, "duration": "1s"}), says: "vus: expected at least 1"},
 		{a: script(native.Arguments{"duration": "0s"}), says: "duration: expected more than 0"},
 		{a: script(native.Arguments{"processes": 65}), says: "processes is 65; expected at most 64"},
-		{a: script(native.Arguments{"vus": 1000000, "duration": "1s"}), says: "1000000 virtual users in 64 processes need 78225 open files in each, " +
-			"and the hard limit is 20000: raise it for what starts deskstorm (ulimit -Hn 78225 as root"},
-		{a: script(native.Arguments{"vus": 8000, "duration": "1s", "processes": 2}), says: "8000 virtual users in 2 processes need 20100"},
+		{a: script(native.Arguments{"vus": 1000000, "duration": "1s"}), says: "1000000 virtual users are too many for the hard limit of 20000 open files, " +
+			"also in 64 processes: raise it to 2500100 for what starts deskstorm (as root: ulimit -Hn 2500100; of a systemd unit: LimitNOFILE=2500100), " +
+			"or take at most 254720"},
+		{a: script(native.Arguments{"vus": 8000, "duration": "1s", "processes": 2}), says: "also in 2 processes: raise it to 20100"},
 	} {
 		t.Run(test.says, func(t *testing.T) {
 			l, recorder := newFake(t)
@@ -350,7 +385,7 @@ func TestPlan(t *testing.T) {
 	a["vus"], a["duration"], a["for"] = 5000, "10m", "5m"
 	value, err := l.plan(t.Context(), l.check(t, a))
 	require.NoError(t, err)
-	require.Equal(t, map[string]any{"script": "script.js", "virtual_users": 5000, "processes": 4, "longest_seconds": 300.}, value)
+	require.Equal(t, map[string]any{"script": "script.js", "virtual_users": 5000, "processes": 2, "longest_seconds": 300.}, value)
 }
 
 func TestSplit(t *testing.T) {
@@ -358,7 +393,8 @@ func TestSplit(t *testing.T) {
 		{users: 1, cores: 64, limit: 20000, want: 1},
 		{users: 1999, cores: 64, limit: 20000, want: 1},
 		{users: 2000, cores: 2, limit: 20000, want: 1},
-		{users: 2000, cores: 4, limit: 20000, want: 2},
+		{users: 2000, cores: 4, limit: 20000, want: 1},
+		{users: 2000, cores: 8, limit: 20000, want: 2},
 		{users: 10000, cores: 64, limit: 1 << 20, want: 10},
 		{users: 2000, cores: 2, limit: 1024, want: 11}, // 184 each
 		{users: 10, cores: 2, limit: 20000, asked: 3, want: 3},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/deskstorm/deskstorm/internal/k6process"
@@ -41,7 +42,8 @@ func (l loader) run(ctx context.Context, a native.Arguments) (any, error) {
 	}
 
 	load := &running{
-		loader: l, order: o, cpu: cpu, stop: stop, activity: native.ActivityOf(ctx), began: time.Now(), totals: map[results.Series]*results.Aggregate{},
+		loader: l, order: o, cpu: cpu, stop: stop, activity: native.ActivityOf(ctx), began: time.Now(),
+		totals: map[results.Series]*results.Aggregate{},
 	}
 	err = load.all(working)
 	if ctx.Err() != nil {
@@ -105,7 +107,8 @@ func (r *running) follow(ctx context.Context, p *k6process.Process, g record.Gen
 	g.Ended, g.ExitCode, g.ExitMeans, g.Stderr = time.Now(), exit.Code, k6process.Meaning(exit.Code), exit.Said
 	g.CPUSeconds, g.MaxRSS, g.MachineCPU = exit.CPU.Seconds(), exit.MaxRSS, r.cpu.share()
 	g.Stopped = ctx.Err() != nil
-	if exit.Signal != 0 {
+	// A k6 that is stopped in its first moments, before it listens to signals, has nothing to lose.
+	if exit.Signal != 0 && !(g.Stopped && exit.Signal == syscall.SIGINT) {
 		lost = append([]string{r.killed(exit, g.Stopped)}, lost...)
 	}
 	g.Lost = strings.Join(lost, "; ")

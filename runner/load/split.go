@@ -11,9 +11,10 @@ const (
 	// reservedDescriptors are for k6 itself: script, outputs, name servers.
 	reservedDescriptors = 100
 
-	// A k6 of a thousand virtual users and more is worth a second process from four cores on (docs/load.md).
+	// On two cores a second process saves nothing (docs/load.md). On many cores k6's samples, which one goroutine of a process takes
+	// all, ask for several.
 	usersPerProcess = 1000
-	coresPerProcess = 2
+	coresPerProcess = 4
 
 	maxProcesses = 64
 )
@@ -28,30 +29,34 @@ func (l loader) split(users, asked int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading the limit of open files: %w", err)
 	}
-	fit := 0
+	fit := 0 // users in a process
 	if limit.Max > reservedDescriptors {
 		fit = int(min((limit.Max-reservedDescriptors)/descriptorsPerUser, 1<<30))
 	}
-	n := asked
-	if n == 0 {
-		n = max(1, min(users/usersPerProcess, l.cores/coresPerProcess))
-		if fit > 0 {
-			n = max(n, (users+fit-1)/fit)
-		}
+	wanted := asked
+	if asked == 0 {
+		wanted = max(1, min(users/usersPerProcess, l.cores/coresPerProcess))
+	}
+	n := wanted
+	if asked == 0 && fit > 0 {
+		n = max(n, each(users, fit))
 	}
 	n = min(n, users) // k6 refuses a segment without virtual users
-	each := (users + n - 1) / n
-	if each <= fit && n <= maxProcesses {
+	if n <= maxProcesses && each(users, n) <= fit {
 		return n, nil
 	}
-	if asked == 0 {
-		n = maxProcesses
-		each = (users + n - 1) / n
+	need := each(users, wanted)*descriptorsPerUser + reservedDescriptors
+	most := maxProcesses
+	if asked > 0 {
+		most = asked
 	}
-	return 0, fmt.Errorf("%d virtual users in %d processes need %d open files in each, and the hard limit is %d: raise it for what starts "+
-		"deskstorm (ulimit -Hn %[3]d as root, LimitNOFILE=%[3]d in a systemd unit), or take fewer users", users, n,
-		each*descriptorsPerUser+reservedDescriptors, limit.Max)
+	return 0, fmt.Errorf("%d virtual users are too many for the hard limit of %d open files, also in %d processes: raise it to %d for "+
+		"what starts deskstorm (as root: ulimit -Hn %[4]d; of a systemd unit: LimitNOFILE=%[4]d), or take at most %[5]d",
+		users, limit.Max, most, need, most*fit)
 }
+
+// each is how many users are in the largest of n parts.
+func each(users, n int) int { return (users + n - 1) / n }
 
 // segments are k6's execution segments of n processes, and their sequence: "0:1/3", "1/3:2/3", "2/3:1", and "0,1/3,2/3,1".
 func segments(n int) (each []string, sequence string) {

@@ -45,8 +45,8 @@ type Metric struct {
 // summary is what there is once all processes have ended.
 func (r *running) summary() Summary {
 	s := Summary{
-		Script: r.name, VUs: r.needs.VUs, Processes: r.processes, Began: r.began, Seconds: round(time.Since(r.began).Seconds()), Metrics: []Metric{},
-		ExitCodes: []int{},
+		Script: r.name, VUs: r.needs.VUs, Processes: r.processes, Began: r.began, Seconds: round(time.Since(r.began).Seconds()),
+		ExitCodes: []int{}, Metrics: []Metric{},
 	}
 	slices.SortFunc(r.generators, byBeginning)
 	for _, g := range r.generators {

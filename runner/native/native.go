@@ -23,7 +23,7 @@ type Function struct {
 	// Verify refuses what can be known to fail before an experiment begins, without asking anybody; Check has passed the arguments. Nil:
 	// nothing can.
 	Verify func(a Arguments) error
-	// Plan says what Run would touch, for --dry-run, and touches nothing. Nil: a look, which touches nothing.
+	// Plan says what Run would touch, for --dry-run actions, and touches nothing. Nil: a look, which touches nothing.
 	Plan func(ctx context.Context, a Arguments) (any, error)
 }
 

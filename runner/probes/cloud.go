@@ -35,13 +35,18 @@ func (p *prober) connect(ctx context.Context, function string, kind func(*lazyCl
 		made, err := p.newCloud(function, lazy == &p.clouds.patient)
 		if err != nil {
 			p.clouds.mutex.Unlock()
-			return nil, err
+			return nil, configurationError{err}
 		}
 		*lazy = made
 	}
 	p.clouds.mutex.Unlock()
 	return (*lazy).Cloud(ctx)
 }
+
+// configurationError is that nobody was asked: the configuration does not say whom, or its files cannot be read.
+type configurationError struct{ error }
+
+func (e configurationError) Unwrap() error { return e.error }
 
 func (p *prober) newCloud(function string, patient bool) (*cloud.Lazy, error) {
 	if p.Config.Cloud == nil {
@@ -123,7 +128,7 @@ func (p *prober) cloudCanary(ctx context.Context, a native.Arguments) (any, erro
 	wanted := a.Texts("services")
 	for _, s := range wanted {
 		if !slices.Contains(cloud.CanaryServices(), s) {
-			return nil, &native.ArgumentError{Name: "services", Message: fmt.Sprintf("there is no canary for %q; there are those for %v", s, cloud.CanaryServices())}
+			return nil, wrong("services", "there is no canary for %q; there are those for %v", s, cloud.CanaryServices())
 		}
 	}
 	found := answers{OK: true, Services: map[string]map[string]answer{}}
@@ -143,10 +148,10 @@ func (p *prober) cloudCanary(ctx context.Context, a native.Arguments) (any, erro
 		found.Services[service][question] = one
 		return nil
 	}
-	if p.Config.Cloud == nil {
-		return nil, missing("cloud.canary", cloudSection)
-	}
 	c, err := p.connect(ctx, "cloud.canary", impatient)
+	if errors.As(err, new(configurationError)) {
+		return nil, err
+	}
 	if err != nil {
 		// Nobody is let in: that is what Keystone's canary is there to find.
 		return found, ask("keystone", "token", func(context.Context) error { return err })

@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/gophercloud/gophercloud/v2"
+	gopheropenstack "github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deskstorm/deskstorm/cloud"
 	"github.com/deskstorm/deskstorm/lab/folder"
 	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/lab/up"
@@ -88,8 +93,10 @@ func TestLogin(t *testing.T) {
 	require.Equal(t, "auth", v["step"])
 	require.NotContains(t, v["error"], "hunter2")
 	require.Contains(t, v["timings_ms"], "in_vain")
+	require.NotContains(t, v["timings_ms"], "login")
 	_, err := call(t, e, "login", native.Arguments{"login": "wrong", "field": "timings_ms.total"})
-	require.ErrorContains(t, err, "wrong-password", "a login that fails at once is no fast one")
+	require.ErrorContains(t, err, "there is no timings_ms.total, because of this (wrong-password): ", "a login that fails at once is no fast one")
+	require.NotContains(t, err.Error(), "{")
 
 	_, err = call(t, e, "login", native.Arguments{"login": "new", "field": "timings_ms.teleport"})
 	require.ErrorContains(t, err, `field: there is no "teleport" on the way of timings_ms.teleport`)
@@ -128,6 +135,10 @@ func TestCloudProbes(t *testing.T) {
 	require.Contains(t, services["neutron"].(map[string]any)["list"].(map[string]any)["error"], "503")
 	require.Equal(t, true, services["nova"].(map[string]any)["list"].(map[string]any)["ok"])
 	undo()
+	unknown := e
+	unknown.Config.Cloud = &Cloud{Name: "nowhere", File: e.Config.Cloud.File}
+	_, err = call(t, unknown, "cloud.canary", nil)
+	require.ErrorContains(t, err, `cloud "nowhere" not found`, "that nobody could ask says nothing of the cloud")
 	_, err = call(t, e, "cloud.canary", native.Arguments{"services": []any{"heat"}})
 	require.ErrorContains(t, err, `no canary for "heat"`)
 
@@ -241,4 +252,43 @@ func TestPorts(t *testing.T) {
 
 	v = answerOf(t, e, "desktops.ports", native.Arguments{"name": "nobody's"})
 	require.Equal(t, false, v["ok"], "of no ports nobody can say that they are fine")
+}
+
+// TestWaitGivesUpEarly: a desktop in ERROR does not get ACTIVE by itself.
+func TestWaitGivesUpEarly(t *testing.T) {
+	c, e := startCloud(t)
+	answerOf(t, e, "desktops.create", native.Arguments{"count": 2})
+	answerOf(t, e, "desktops.wait", native.Arguments{"own": true})
+	var id string
+	for _, id = range e.Ledger.(*ledger).known {
+	}
+	provider, err := gopheropenstack.AuthenticatedClient(t.Context(), c.Sim.Admin())
+	require.NoError(t, err)
+	compute, err := gopheropenstack.NewComputeV2(provider, gophercloud.EndpointOpts{Region: sim.Region})
+	require.NoError(t, err)
+	require.NoError(t, servers.ResetState(t.Context(), compute, id, servers.StateError).ExtractErr())
+	_, err = call(t, e, "desktops.wait", native.Arguments{"own": true})
+	require.ErrorContains(t, err, "waiting for 2 desktops: 1 are in ERROR")
+	require.Equal(t, 1., answerOf(t, e, "desktops.wait", native.Arguments{"own": true, "count": 1})["count"])
+	n, err := call(t, e, "cloud.desktops", native.Arguments{"own": true, "field": "status.ERROR"})
+	require.NoError(t, err)
+	require.Equal(t, 1., n)
+}
+
+func TestReach(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	port := listener.Addr().(*net.TCPAddr).Port
+	at := func(id, status, ip string) cloud.Server {
+		return cloud.Server{ID: id, Status: status, Addresses: []cloud.Address{{IP: ip}}}
+	}
+	all := []cloud.Server{at("a", "ACTIVE", "127.0.0.1"), at("b", "ACTIVE", "127.0.0.2"), at("c", "SHUTOFF", "127.0.0.1"), {ID: "d", Status: "ACTIVE"}}
+	usable := map[string]bool{}
+	require.Equal(t, 1, reach(t.Context(), all, port, usable))
+	require.NoError(t, listener.Close())
+	require.Equal(t, 1, reach(t.Context(), all, port, usable), "once is enough: it boots only once")
+	all[0].Status = "REBOOT"
+	require.Zero(t, reach(t.Context(), all, port, usable))
+	all[0].Status = "ACTIVE"
+	require.Zero(t, reach(t.Context(), all, port, usable), "it must answer again")
 }

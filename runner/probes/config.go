@@ -145,7 +145,7 @@ func ReadPrometheus(r *configfile.Reader, n ast.Node) *Prometheus {
 	p := &Prometheus{Timeout: 30 * time.Second}
 	r.Mapping(n, configfile.Keys{
 		"url":      r.Checked(&p.URL, "an address such as https://prometheus.example:9090, without user and password", plainURL),
-		"ca":       r.Path(&p.CA),
+		"ca_file":  r.Path(&p.CA),
 		"token":    r.Secret(&p.Token),
 		"user":     r.Text(&p.User),
 		"password": r.Secret(&p.Password),
@@ -169,8 +169,10 @@ func plainURL(s string) bool {
 func ReadBroker(r *configfile.Reader, n ast.Node) *Broker {
 	b := &Broker{Timeout: 10 * time.Second}
 	r.Mapping(n, configfile.Keys{
-		"url":            r.Checked(&b.URL, "an address such as https://broker.example:8443", func(s string) bool { return client.CheckURL(s) == nil }),
-		"ca":             r.Path(&b.CA),
+		"url": r.Checked(&b.URL, "an address such as https://broker.example:8443", func(s string) bool {
+			return client.CheckURL(s) == nil
+		}),
+		"ca_file":        r.Path(&b.CA),
 		"operator_token": r.Secret(&b.OperatorToken),
 		"timeout":        r.Duration(&b.Timeout, shortest, longest),
 	}, "url")
@@ -200,7 +202,7 @@ func ReadLogins(r *configfile.Reader, n ast.Node) (all []Login) {
 			"cloud":   r.Boolean(&l.Cloud),
 			"domain":  r.Text(&l.Domain),
 			"libvirt": r.Text(&l.Libvirt),
-			"ca":      r.Path(&l.CA),
+			"ca_file": r.Path(&l.CA),
 			"subject": r.Text(&l.Subject),
 			"timeout": r.Duration(&l.Timeout, shortest, longest),
 		}, "name", "user", "password")
@@ -298,12 +300,12 @@ func ReadRabbitMQ(r *configfile.Reader, n ast.Node) (all []RabbitMQ) {
 			"user":      r.Text(&b.User),
 			"password":  r.Secret(&b.Password),
 			"tls":       r.Boolean(&b.TLS),
-			"ca":        r.Path(&b.CA),
+			"ca_file":   r.Path(&b.CA),
 			"namespace": r.Path(&b.Namespace),
 			"patience":  r.Duration(&b.Patience, shortest, time.Minute),
 		}, "name", "address", "user", "password")
 		if b.CA != "" && !b.TLS {
-			r.Wrong(n, "ca goes with tls: true")
+			r.Wrong(n, "ca_file goes with tls: true")
 		}
 		names(n, b.Name)
 		all = append(all, b)

@@ -13,11 +13,11 @@ import (
 
 // whole has every key.
 const whole = `
-prometheus: {url: "https://prometheus.example:9090/p", ca: ca.pem, token: {env: TOKEN}, timeout: 5s}
-broker: {url: "https://broker.example:8443", ca: ca.pem, operator_token: {file: token}, timeout: 5s}
+prometheus: {url: "https://prometheus.example:9090/p", ca_file: ca.pem, token: {env: TOKEN}, timeout: 5s}
+broker: {url: "https://broker.example:8443", ca_file: ca.pem, operator_token: {file: token}, timeout: 5s}
 logins:
   - {name: office, user: canary, password: {file: p}, seat: N1-001, site: N1, thin_client: aa-bb, tags: {floor: "2"}, timeout: 30s}
-  - {name: old, user: canary, password: {env: P}, cloud: true, domain: users, libvirt: "qemu+tls://%s/system", ca: ca.pem, subject: O=X}
+  - {name: old, user: canary, password: {env: P}, cloud: true, domain: users, libvirt: "qemu+tls://%s/system", ca_file: ca.pem, subject: O=X}
 cloud: {name: admin, file: /etc/clouds.yaml, owner: north}
 dhcp:
   timeout: 2s
@@ -30,7 +30,7 @@ dhcp:
   hosts: [{name: node1}, {name: node2, namespace: /run/netns/x}]
 rabbitmq:
   brokers:
-    - {name: b1, address: "10.0.0.1:5671", vhost: nova, user: canary, password: {file: p}, tls: true, ca: ca.pem, namespace: /run/netns/n, patience: 3s}
+    - {name: b1, address: "10.0.0.1:5671", vhost: nova, user: canary, password: {file: p}, tls: true, ca_file: ca.pem, namespace: /run/netns/n, patience: 3s}
 desktops: {flavor: small, image: windows, networks: [a, b], zone: nova, prefix: test, most: 7}
 `
 
@@ -67,7 +67,7 @@ func TestRefuses(t *testing.T) {
 		{"dhcp: {networks: [{name: a, lease_file: l}]}", "lease_time is missing"},
 		{"dhcp: {networks: [{name: a, relay: {address: 10.0.0.1, servers: [10.0.0.2]}}]}", "mac is missing"},
 		{"rabbitmq: {brokers: [{name: a, address: x, user: u, password: {env: P}}]}", "expected host:port"},
-		{"rabbitmq: {brokers: [{name: a, address: \"x:1\", user: u, password: {env: P}, ca: c}]}", "ca goes with tls"},
+		{"rabbitmq: {brokers: [{name: a, address: \"x:1\", user: u, password: {env: P}, ca_file: c}]}", "ca_file goes with tls"},
 		{"desktops: {flavor: f}", "image is missing"},
 		{"desktops: {flavor: f, image: i, most: 0}", "expected a whole number from 1"},
 		{"probes: {}", "unknown key; expected broker, cloud, desktops, dhcp, logins, prometheus, rabbitmq"},

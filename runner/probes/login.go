@@ -67,7 +67,8 @@ func (p *prober) runLogin(ctx context.Context, a native.Arguments) (any, error) 
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("logging %s in: %w", who.User, context.Cause(ctx))
 	}
-	if config := (*configurationError)(nil); errors.As(err, &config) {
+	var config configurationError
+	if errors.As(err, &config) {
 		return nil, config.error
 	}
 	if err != nil {
@@ -80,36 +81,33 @@ func (p *prober) runLogin(ctx context.Context, a native.Arguments) (any, error) 
 	return v, nil
 }
 
-// configurationError is a failure before anybody was asked.
-type configurationError struct{ error }
-
 // way is the driver of a login.
 func (p *prober) way(ctx context.Context, who Login) (client.Driver, error) {
 	if !who.Cloud {
 		config := p.Config.Broker
 		if config == nil {
-			return nil, &configurationError{missing("login", brokerSection)}
+			return nil, configurationError{missing("login", brokerSection)}
 		}
 		bc := client.BrokerConfig{URL: config.URL, Timeout: who.Timeout}
 		if config.CA != "" {
 			roots, err := authority.Read(config.CA)
 			if err != nil {
-				return nil, &configurationError{err}
+				return nil, configurationError{err}
 			}
 			bc.TLS = &tls.Config{RootCAs: roots}
 		}
 		return client.NewBroker(bc), nil
 	}
 	if p.Config.Cloud == nil {
-		return nil, &configurationError{missing("login", cloudSection)}
+		return nil, configurationError{missing("login", cloudSection)}
 	}
 	config, err := cloud.LoadFile(p.Config.Cloud.File, p.Config.Cloud.Name)
 	if err != nil {
-		return nil, &configurationError{err}
+		return nil, configurationError{err}
 	}
 	consoles, err := who.consoles()
 	if err != nil {
-		return nil, &configurationError{err}
+		return nil, configurationError{err}
 	}
 	return openstack.New(ctx, openstack.Config{Cloud: config, Domain: who.Domain, Consoles: consoles})
 }
@@ -147,7 +145,6 @@ func (v *visit) run(ctx context.Context, driver client.Driver, who Login, passwo
 	session, err := driver.Login(login, client.Login{
 		User: who.User, Password: password, Seat: who.Seat, Site: who.Site, ThinClient: who.ThinClient, Tags: who.Tags,
 	})
-	v.Timings["login"] = milliseconds(time.Since(begin))
 	if err != nil {
 		if failed := (*client.Error)(nil); errors.As(err, &failed) {
 			v.steps(failed.Steps)
@@ -161,6 +158,7 @@ func (v *visit) run(ctx context.Context, driver client.Driver, who Login, passwo
 			err = errors.Join(err, fmt.Errorf("logging out: %w", left))
 		}
 	}()
+	v.Timings["login"] = milliseconds(time.Since(begin))
 	v.Desktop, v.Pool = session.Desktop.Name, session.Desktop.Pool
 	v.steps(session.Steps)
 	connecting, cancelConnect := context.WithTimeout(ctx, who.Timeout)

@@ -1,5 +1,5 @@
-// Package probes is the native probes, and the native actions on desktops that are no faults: what an experiment asks of Prometheus, the
-// broker, the cloud, the networks' DHCP and the message bus, and of the aggregates of its own run.
+// Package probes is the native probes, and the native actions on desktops that are no faults: what an experiment asks of
+// Prometheus, the broker, the cloud, the networks' DHCP and the message bus, and of the aggregates of its own run.
 //
 // What a probe finds is its value, also where that is bad news: a tolerance judges it. An error is that it could not ask.
 package probes
@@ -69,16 +69,27 @@ func field(run func(context.Context, native.Arguments) (any, error)) func(contex
 		if err := json.Unmarshal(text, &part); err != nil {
 			return nil, fmt.Errorf("finding the field %s: %w", path, err)
 		}
+		whole, _ := part.(map[string]any)
+		said, _ := whole["error"].(string) // of a login that failed
+		kind, _ := whole["kind"].(string)
 		for name := range strings.SplitSeq(path, ".") {
 			m, _ := part.(map[string]any)
 			next, ok := m[name]
+			if !ok && said != "" {
+				return nil, fmt.Errorf("there is no %s, because of this (%s): %.400s", path, kind, said)
+			}
 			if !ok {
-				return nil, &native.ArgumentError{Name: fieldName, Message: fmt.Sprintf("there is no %q on the way of %s in the answer %.400s", name, path, text)}
+				return nil, wrong(fieldName, "there is no %q on the way of %s in the answer %.400s", name, path, text)
 			}
 			part = next
 		}
 		return part, nil
 	}
+}
+
+// wrong is an argument that is not as it should be.
+func wrong(argument, format string, args ...any) error {
+	return &native.ArgumentError{Name: argument, Message: fmt.Sprintf(format, args...)}
 }
 
 // missing is that the configuration lacks a section.

@@ -3,7 +3,6 @@ package probes
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"time"
 
@@ -22,7 +21,7 @@ const canaryHeartbeat = 10 * time.Second
 func (p *prober) rabbitmq() []native.Function {
 	broker := native.Parameter{Name: "broker", Type: native.Text, Doc: "which of the configuration's; absent: the only one"}
 	heartbeat := native.Parameter{Name: "heartbeat", Type: native.Duration, Doc: "of the silent connection, in whole seconds; absent: none"}
-	keepalive := native.Parameter{Name: "keepalive", Type: native.Duration, Doc: "of the silent connection's TCP: idle time and interval; absent: none"}
+	keepalive := native.Parameter{Name: "keepalive", Type: native.Duration, Doc: "of its TCP, the idle time and the interval; absent: none"}
 	return []native.Function{{
 		Name: "amqp.canary", Kind: experiment.Probe,
 		Doc:        "Sends itself a message through RabbitMQ on a fresh connection: ok, outcome, latency_ms.",
@@ -135,7 +134,7 @@ func (p *prober) ladder(ctx context.Context, a native.Arguments) (any, error) {
 	for _, text := range a.Texts("silences") {
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 || d > 24*time.Hour {
-			return nil, &native.ArgumentError{Name: "silences", Message: fmt.Sprintf("%q is no duration above 0 and up to 24h", text)}
+			return nil, wrong("silences", "%q is no duration above 0 and up to 24h", text)
 		}
 		silences = append(silences, d)
 	}
@@ -143,7 +142,7 @@ func (p *prober) ladder(ctx context.Context, a native.Arguments) (any, error) {
 	case n == 0:
 		return ladder{Rungs: []rung{}}, nil // nobody is asked, so that one experiment serves with and without a message bus
 	case n > maxRungs:
-		return nil, &native.ArgumentError{Name: "silences", Message: fmt.Sprintf("expected at most %d durations", maxRungs)}
+		return nil, wrong("silences", "expected at most %d durations", maxRungs)
 	}
 	t, err := p.target("amqp.ladder", a)
 	if err != nil {

@@ -49,13 +49,13 @@ rabbitmq:
 	require.ErrorContains(t, err, `silences: "soon" is no duration`)
 }
 
-// TestLadderFindsTheCut: what is between cuts connections that say nothing, as some firewalls do, by a reset.
-// A ladder without rungs asks nobody.
+// TestLadderWithoutRungs: it asks nobody.
 func TestLadderWithoutRungs(t *testing.T) {
 	v := answerOf(t, Env{Recorder: record.NewRecorder(record.Run{})}, "amqp.ladder", native.Arguments{"silences": []any{}})
 	require.Equal(t, map[string]any{"rungs": []any{}, "survived_seconds": 0., "cut_seconds": nil}, v)
 }
 
+// TestLadderFindsTheCut: what is between cuts connections that say nothing, as some firewalls do, by a reset.
 func TestLadderFindsTheCut(t *testing.T) {
 	server := rabbitmqtest.StartT(t)
 	u, err := url.Parse(server.URL)

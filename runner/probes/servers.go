@@ -41,7 +41,7 @@ func (p *prober) servers() []native.Function {
 		Doc: "Waits until desktops are ACTIVE, or usable: how many are, and after how long. That they are not in time is an error.",
 		Parameters: with(
 			native.Parameter{Name: "count", Type: native.Integer, Doc: "how many; absent: all that there are when it begins"},
-			native.Parameter{Name: "port", Type: native.Integer, Doc: "usable is that this TCP port answers, such as 3389; absent: ACTIVE is enough"},
+			native.Parameter{Name: "port", Type: native.Integer, Doc: "usable is that this TCP port answers; absent: ACTIVE is enough"},
 			native.Parameter{Name: "for", Type: native.Duration, Doc: "how long at most; absent: 10m"},
 		),
 		Run: p.wait,
@@ -159,7 +159,7 @@ type waited struct {
 func (p *prober) wait(ctx context.Context, a native.Arguments) (any, error) {
 	port := a.Integer("port", 0)
 	if port < 0 || port > 65535 {
-		return nil, &native.ArgumentError{Name: "port", Message: "expected 1 to 65535"}
+		return nil, wrong("port", "expected 1 to 65535")
 	}
 	limit := a.Duration("for", 10*time.Minute)
 	bounded, cancel := context.WithTimeout(ctx, limit)
@@ -185,7 +185,11 @@ func (p *prober) wait(ctx context.Context, a native.Arguments) (any, error) {
 				return waited{Count: ready, Seconds: time.Since(begin).Seconds(), Status: n.Status}, nil
 			}
 			if n.Total-n.Status["ERROR"] < wanted && n.Status["ERROR"] > 0 {
-				return nil, fmt.Errorf("waiting for %d desktops: %d are in ERROR, which they do not leave by themselves (%v)", wanted, n.Status["ERROR"], n.Faults)
+				why := ""
+				if len(n.Faults) > 0 { // Nova does not say it of all
+					why = fmt.Sprintf("; why, as Nova says: %v", n.Faults)
+				}
+				return nil, fmt.Errorf("waiting for %d desktops: %d in ERROR, which they do not leave by themselves%s", wanted, n.Status["ERROR"], why)
 			}
 			select {
 			case <-time.After(waitEvery):
@@ -284,7 +288,7 @@ func (p *prober) spec(a native.Arguments) (d Desktops, count int, err error) {
 	d.Flavor, d.Image, d.Zone = a.Text("flavor", d.Flavor), a.Text("image", d.Image), a.Text("zone", d.Zone)
 	count = a.Integer("count", 0)
 	if count < 1 || count > d.Most {
-		return d, 0, &native.ArgumentError{Name: "count", Message: fmt.Sprintf("expected 1 to %d, the configuration's desktops.most", d.Most)}
+		return d, 0, wrong("count", "expected 1 to %d, the configuration's desktops.most", d.Most)
 	}
 	return d, count, nil
 }
@@ -318,8 +322,8 @@ func (p *prober) create(ctx context.Context, a native.Arguments) (any, error) {
 		return nil, err
 	}
 	if len(own)+count > d.Most {
-		return nil, &native.ArgumentError{Name: "count", Message: fmt.Sprintf("this run has made %d; with %d more they would be more than the configuration's "+
-			"desktops.most, %d", len(own), count, d.Most)}
+		return nil, wrong("count", "this run has made %d; with %d more they would be more than the configuration's "+
+			"desktops.most, %d", len(own), count, d.Most)
 	}
 	servers, err := p.makeServers(ctx, c, spec, d.Prefix, len(own), count)
 	if err != nil {
@@ -363,7 +367,9 @@ func (d Desktops) resolve(ctx context.Context, c *cloud.Cloud) (spec cloud.Serve
 }
 
 // makeServers asks for servers, some at a time, and returns those that there are, also with an error.
-func (p *prober) makeServers(ctx context.Context, c *cloud.Cloud, spec cloud.ServerSpec, prefix string, first, count int) ([]cloud.Server, error) {
+func (p *prober) makeServers(ctx context.Context, c *cloud.Cloud, spec cloud.ServerSpec, prefix string, first, count int) (
+	[]cloud.Server, error,
+) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var (

@@ -26,7 +26,7 @@ func (p *prober) slo() []native.Function {
 			{Name: "profile", Type: native.Text, Doc: "only of this workload profile; absent: of all together"},
 			{Name: "path", Type: native.Text, Doc: "only of this way to the desktops; absent: of all together"},
 			{Name: "class", Type: native.Text, Doc: "only of this class of failures; absent: of all together"},
-			{Name: "window", Type: native.Duration, Doc: "only of so long ago until now; load is told of some 11 s late; absent: of the whole run"},
+			{Name: "window", Type: native.Duration, Doc: "only of so long ago until now (load is told of 11 s late); absent: of all the run"},
 			{Name: "empty", Type: native.Number, Doc: "the value where nothing was measured; absent: that is an error"},
 		},
 		Run: p.runSLO,
@@ -56,7 +56,7 @@ func (p *prober) runSLO(_ context.Context, a native.Arguments) (any, error) {
 	}
 	value, err := statistic(total, a.Text("statistic", usual(total.Kind)))
 	if err != nil {
-		return nil, &native.ArgumentError{Name: "statistic", Message: err.Error()}
+		return nil, wrong("statistic", "%v", err)
 	}
 	return value, nil
 }

@@ -15,7 +15,8 @@ type Recorder struct {
 	mutex  sync.Mutex
 	run    Run
 	tracks map[trackKey]*track
-	latest time.Time // the beginning of the latest window
+	totals map[results.Series]*results.Aggregate // of all but gauges
+	latest time.Time                             // the beginning of the latest window
 }
 
 // trackKey is a series, and of a gauge who reports it: a level that several report is the sum of theirs.
@@ -26,7 +27,7 @@ type trackKey struct {
 
 // NewRecorder begins the record of a run of which ID, names, trigger and beginning are known.
 func NewRecorder(run Run) *Recorder {
-	return &Recorder{run: run, tracks: map[trackKey]*track{}}
+	return &Recorder{run: run, tracks: map[trackKey]*track{}, totals: map[results.Series]*results.Aggregate{}}
 }
 
 // Change changes the run by a function that must not keep it.
@@ -55,7 +56,30 @@ func (r *Recorder) AddFrom(source string, a *results.Aggregate) error {
 	if a.Start.After(r.latest) {
 		r.latest = a.Start
 	}
-	return t.add(a, r.latest)
+	if err := t.add(a, r.latest); err != nil || a.Kind == results.Gauge {
+		return err
+	}
+	if total := r.totals[a.Series]; total != nil {
+		return total.Merge(a)
+	}
+	r.totals[a.Series] = a.Clone()
+	return nil
+}
+
+// Totals returns copies of the series that are wanted, each merged over the whole run so far, but for gauges, whose levels have no
+// total. The function is asked under a lock, as Select's. It is for those who look often: after eight hours of six sites, Select's windows
+// take a sixth of a second to copy and to merge.
+func (r *Recorder) Totals(want func(results.Series) bool) []*results.Aggregate {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	var all []*results.Aggregate
+	for series, total := range r.totals {
+		if want(series) {
+			all = append(all, total.Clone())
+		}
+	}
+	slices.SortFunc(all, results.Compare)
+	return all
 }
 
 // Run returns the run as it stands, which is the caller's. It copies all windows; see Outline and Select.

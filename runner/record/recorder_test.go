@@ -41,6 +41,24 @@ func TestWindowsAreMergedBySeries(t *testing.T) {
 	require.Equal(t, 6.0, r.Run().Windows[0].Sum, "the caller's is a copy")
 }
 
+func TestTotals(t *testing.T) {
+	r := NewRecorder(Run{})
+	times := results.Series{Metric: "vdi_login_duration", Kind: results.Trend}
+	for i := range 1000 { // far beyond what is kept in windows of ten seconds
+		require.NoError(t, r.AddFrom("first", one(t, times, epoch.Add(10*time.Second*time.Duration(i)), float64(i))))
+		require.NoError(t, r.AddFrom("second", one(t, times, epoch, float64(i))))
+	}
+	require.NoError(t, r.Add(one(t, results.Series{Metric: "vus", Kind: results.Gauge}, epoch, 3)))
+	require.NoError(t, r.Add(one(t, results.Series{Metric: "other", Kind: results.Counter}, epoch, 3)))
+	all := r.Totals(func(s results.Series) bool { return s.Metric != "other" })
+	require.Len(t, all, 1)
+	want, err := results.Totals(r.Select(func(s results.Series, _ time.Time) bool { return s == times }))
+	require.NoError(t, err)
+	require.Equal(t, want, all)
+	all[0].Count = 0
+	require.EqualValues(t, 2000, r.Totals(func(s results.Series) bool { return s == times })[0].Count)
+}
+
 func TestLevelsOfSeveralAreSummed(t *testing.T) {
 	r := NewRecorder(Run{})
 	vus := results.Series{Metric: "vus", Kind: results.Gauge}
@@ -101,10 +119,17 @@ func TestOldWindowsAreMinutes(t *testing.T) {
 // TestMemoryOfANight is 8 hours of 1,000 people at six sites, as the shipped scripts measure them.
 func TestMemoryOfANight(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes some 10 s")
+		t.Skip("takes some seconds, with -race some 15")
 	}
 	r := NewRecorder(Run{})
 	rng := rand.New(rand.NewPCG(1, 2))
+	trips := make([]*results.Aggregate, 100) // a window each, of 160 round trips
+	for i := range trips {
+		trips[i] = results.New(results.Series{Metric: "vdi_round_trip", Kind: results.Trend}, epoch, epoch)
+		for range 160 {
+			require.NoError(t, trips[i].Add(math.Exp(rng.NormFloat64()*0.5+3), epoch))
+		}
+	}
 	before := heap()
 	for i := range 2880 {
 		start := epoch.Add(time.Duration(i) * 10 * time.Second)
@@ -113,14 +138,13 @@ func TestMemoryOfANight(t *testing.T) {
 				return results.Tags{Site: fmt.Sprintf("site%d", site), Step: step, Profile: "callcenter", Path: "broker"}
 			}
 			for _, trip := range []string{"server", "guest", "visible"} {
-				a := results.New(results.Series{Metric: "vdi_round_trip", Kind: results.Trend, Tags: tags(trip)}, start, start.Add(10*time.Second))
-				for range 160 {
-					require.NoError(t, a.Add(math.Exp(rng.NormFloat64()*0.5+3), start))
-				}
+				a := trips[rng.IntN(len(trips))].Clone()
+				a.Tags, a.Start, a.End = tags(trip), start, start.Add(10*time.Second)
 				require.NoError(t, r.Add(a))
 			}
 			for k := range 40 {
-				require.NoError(t, r.Add(one(t, results.Series{Metric: fmt.Sprintf("vdi_count_%d", k), Kind: results.Counter, Tags: tags("")}, start, 1)))
+				series := results.Series{Metric: fmt.Sprintf("vdi_count_%d", k), Kind: results.Counter, Tags: tags("")}
+				require.NoError(t, r.Add(one(t, series, start, 1)))
 			}
 		}
 	}

@@ -24,7 +24,7 @@ type Report struct {
 // title is what the run is called.
 func (r Report) title() string { return cmp.Or(r.Run.Title, r.Run.Experiment, r.Run.ID) }
 
-// words are an outcome's.
+// words are an outcome's; none is that of a run that has not ended.
 func words(o verdict.Outcome) string {
 	switch o {
 	case verdict.Passed:
@@ -33,6 +33,8 @@ func words(o verdict.Outcome) string {
 		return "deviated"
 	case verdict.NoVerdict:
 		return "no verdict"
+	case "":
+		return "goes on"
 	}
 	return "could not run"
 }

@@ -52,7 +52,12 @@ func (r Report) Text(w io.Writer, colours bool) error {
 		}
 		fmt.Fprintf(&b, "  %s  %-18s %s (%s)\n", paint(is, mark(is)), plain(a.Phase), plain(a.Name), lasting(a.Took))
 		if a.Failed > 0 {
-			fmt.Fprintf(&b, "     %-18s %s %s\n", "", plain(a.state()), plain(a.Error))
+			fmt.Fprintf(&b, "      %-18s %s\n", "", plain(strings.TrimSuffix(a.state()+": "+a.Error, ": ")))
+		}
+		if r.Run.DryRun && a.Kind == "action" {
+			for _, line := range planned(a.Output) {
+				fmt.Fprintf(&b, "        %s\n", plain(line))
+			}
 		}
 	}
 	if len(r.Run.Faults) > 0 {

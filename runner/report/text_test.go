@@ -157,3 +157,35 @@ func TestNothingConfigured(t *testing.T) {
 	require.NoError(t, r.Text(&b, true))
 	require.NotContains(t, b.String(), "hunter2")
 }
+
+// TestDryRun: what actions would touch is shown to people, and not only in the journal.
+func TestDryRun(t *testing.T) {
+	now := time.Date(2026, 11, 26, 2, 15, 0, 0, time.UTC)
+	run := record.Run{ID: "r", Title: "Slow", Began: now, Ended: now, Status: record.Completed, DryRun: true, Activities: []record.Activity{
+		{Phase: "method", Kind: "action", Name: "late", Status: "succeeded", Output: []byte(`{"fault":"ldap.slow","for":"5m0s","notes":{},` +
+			`"touches":{"targets":["lab"],"what":"requests take longer"},"undo":[{"target":"lab"},{"target":"\u001b[2J"}]}`)},
+		{Phase: "method", Kind: "action", Name: "many", Status: "succeeded", Output: []byte(`{"all":[` + strings.Repeat("1,", 99) + `1]}`)},
+		{Phase: "method", Kind: "action", Name: "odd", Status: "succeeded", Output: []byte(`"text"`)},
+		{Phase: "method", Kind: "probe", Name: "asked", Status: "succeeded", Output: []byte(`{"answer":42}`)},
+	}}
+	r := report.Report{Run: run, Verdict: verdict.Judge(run, verdict.Objectives{}, nil)}
+	var b bytes.Buffer
+	require.NoError(t, r.Text(&b, false))
+	require.Contains(t, b.String(), `  ok  method             late (0s)
+        fault    "ldap.slow"
+        touches  {"targets":["lab"],"what":"requests take longer"}
+        for      "5m0s"
+        undo     {"target":"lab"}
+        undo     {"target":"\u001b[2J"}
+`)
+	require.Contains(t, b.String(), "... and 70 more lines; journal.json has all")
+	require.NotContains(t, b.String(), "42")
+}
+
+// TestGoesOn: a run without a verdict is not one that could not be run.
+func TestGoesOn(t *testing.T) {
+	r := report.Report{Run: record.Run{ID: "r", Title: "Long", Began: time.Now()}}
+	var b bytes.Buffer
+	require.NoError(t, r.Text(&b, false))
+	require.Contains(t, b.String(), "GOES ON  Long\n")
+}

@@ -74,7 +74,7 @@ func newClock(windows []*results.Aggregate) clock {
 	}
 	windowsOf := math.Ceil(float64(until.Sub(c.from)) / float64(c.step) / maxPoints)
 	c.step *= time.Duration(max(1, windowsOf))
-	c.number = int(math.Ceil(float64(until.Sub(c.from)) / float64(c.step)))
+	c.number = max(1, int(math.Ceil(float64(until.Sub(c.from))/float64(c.step)))) // a window may be without length
 	return c
 }
 
@@ -127,7 +127,7 @@ func (c clock) gather(windows []*results.Aggregate, name func(*results.Aggregate
 	rows := map[string][]*slot{}
 	for _, a := range windows {
 		key := name(a)
-		if key == "" {
+		if key == "" || a.Count == 0 {
 			continue
 		}
 		if rows[key] == nil {

@@ -31,6 +31,14 @@ func (t *Targets) Cloud(ctx context.Context, target string) (*cloud.Cloud, error
 }
 
 func (s *stack) cloud(ctx context.Context) (*cloud.Cloud, error) {
+	lazy, err := s.credentials()
+	if err != nil {
+		return nil, err
+	}
+	return lazy.Cloud(ctx) // who waits for another's login waits as long as its own context lasts
+}
+
+func (s *stack) credentials() (*cloud.Lazy, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lazy == nil {
@@ -40,7 +48,7 @@ func (s *stack) cloud(ctx context.Context) (*cloud.Cloud, error) {
 		}
 		s.lazy = lazy
 	}
-	return s.lazy.Cloud(ctx)
+	return s.lazy, nil
 }
 
 // poll is how often a server's state is looked at.

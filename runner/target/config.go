@@ -185,7 +185,7 @@ func readWeb(r *configfile.Reader, n ast.Node) *Web {
 			u, err := url.Parse(s)
 			return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 		}),
-		"token": r.Secret(&w.Token), "ca": r.Path(&w.CA), "timeout": r.Duration(&w.Timeout, time.Second, longestTimeout),
+		"token": r.Secret(&w.Token), "ca_file": r.Path(&w.CA), "timeout": r.Duration(&w.Timeout, time.Second, longestTimeout),
 	}, "url")
 	return w
 }

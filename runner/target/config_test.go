@@ -40,7 +40,7 @@ compute1:
   services:
     agent: {stop: [service, agent, stop], start: [service, agent, start]}
 compute2: {ssh: {address: "[fd00::1]:2222", identity: /id, known_hosts: /known}}
-lab: {http: {url: "http://lab:9000", token: {file: token}, ca: ca.pem, timeout: 90s}}
+lab: {http: {url: "http://lab:9000", token: {file: token}, ca_file: ca.pem, timeout: 90s}}
 stack: {cloud: {name: prod, file: clouds.yaml}}
 `)
 	require.NoError(t, err)

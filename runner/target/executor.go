@@ -52,7 +52,7 @@ type machineRunner interface {
 	run(ctx context.Context, script, stdin string) (output string, code int, err error)
 }
 
-// Do does a step. Its output is at most 64 KiB, the last of it.
+// Do does a step. Its output is at most 64 KiB, the last of it, and of an HTTP answer the first 4 MiB.
 func (t *Targets) Do(ctx context.Context, s Step) (string, error) {
 	output, err := t.do(ctx, s)
 	if err != nil {

@@ -75,7 +75,7 @@ func (w *web) do(ctx context.Context, s *HTTP) (string, error) {
 		return "", err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxOutput))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	output := string(body)
 	if response.StatusCode/100 == 2 || slices.Contains(s.Fine, response.StatusCode) {
 		return output, nil // it is done, even if the answer's end was lost
@@ -85,6 +85,9 @@ func (w *web) do(ctx context.Context, s *HTTP) (string, error) {
 	}
 	return output, fmt.Errorf("%s%s", response.Status, said(problem(response.Header.Get("Content-Type"), body)))
 }
+
+// maxAnswer is how much of an answer is read, in bytes: the state of a lab has some 160 for each host.
+const maxAnswer = 4 << 20
 
 // problem is what an error's answer says: the detail of a problem (RFC 9457), or all of it.
 func problem(kind string, body []byte) string {

@@ -1,12 +1,14 @@
 package target_test
 
 import (
+	"encoding/json"
 	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +30,10 @@ func TestWeb(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		case r.URL.Path == "/base/v1/faults" && r.Method == "POST" && r.Header.Get("Content-Type") == "application/json":
 			_, _ = w.Write(body)
+		case r.URL.Path == "/base/state": // of a lab with a thousand hosts
+			_, _ = w.Write([]byte("[" + strings.Repeat(`"a host of the lab and all that is on it",`, 5000) + "0]"))
+		case r.URL.Path == "/base/endless":
+			_, _ = w.Write(make([]byte, 5<<20))
 		case r.URL.Path == "/base/slow":
 			<-r.Context().Done()
 		case r.URL.Path == "/base/elsewhere":
@@ -51,6 +57,12 @@ func TestWeb(t *testing.T) {
 	out, err := do.Do(t.Context(), request("POST", "/v1/faults", `{"id": "f1"}`))
 	require.NoError(t, err)
 	require.Equal(t, `{"id": "f1"}`, out)
+	out, err = do.Do(t.Context(), request("GET", "/state", ""))
+	require.NoError(t, err)
+	require.True(t, json.Valid([]byte(out)), "it is cut after %d bytes", len(out))
+	out, err = do.Do(t.Context(), request("GET", "/endless", ""))
+	require.NoError(t, err)
+	require.Len(t, out, 4<<20)
 	_, err = do.Do(t.Context(), request("DELETE", "/v1/faults/f1", "", 404))
 	require.NoError(t, err)
 	_, err = do.Do(t.Context(), request("DELETE", "/v1/faults/f1", ""))

@@ -108,15 +108,21 @@ func Records(dir, run string) ([]record.Fault, error) {
 	return told.records(), nil
 }
 
-// Settled says whether nothing of a run is left to be undone, as far as its journal can be read.
-func Settled(dir, run string) (bool, error) {
+// Left is how many faults of a run may still be injected, as its journal says; lines of it that cannot be read count as one.
+func Left(dir, run string) (int, error) {
 	j := journal{filepath.Join(dir, run)}
 	if !j.exists() {
-		return true, nil
+		return 0, nil
 	}
 	told, err := j.read()
 	if err != nil {
-		return false, fmt.Errorf("reading the journal of run %s: %w", run, err)
+		return 0, fmt.Errorf("reading the journal of run %s: %w", run, err)
 	}
-	return told.unread == 0 && len(told.left()) == 0, nil
+	return len(told.left()) + min(told.unread, 1), nil
+}
+
+// Settled says whether nothing of a run is left to be undone, as far as its journal can be read.
+func Settled(dir, run string) (bool, error) {
+	left, err := Left(dir, run)
+	return err == nil && left == 0, err
 }

@@ -300,14 +300,14 @@ func (r *Run) Records() []record.Fault {
 	return told.records()
 }
 
-// WatchdogDeaths is how often the run's watchdog died, and was started again.
-func (r *Run) WatchdogDeaths() int {
-	if r.watchdog == nil {
-		return 0
+// Active says whether something of a fault may be left.
+func (r *Run) Active(id string) bool {
+	told, err := r.read()
+	if err != nil {
+		told = r.remembered()
 	}
-	r.watchdog.mu.Lock()
-	defer r.watchdog.mu.Unlock()
-	return r.watchdog.deaths
+	s := told.find(id)
+	return s != nil && s.undone.IsZero()
 }
 
 // Close ends all faults, and then the watchdog. What could not be ended is an error, and the watchdog's from then on.

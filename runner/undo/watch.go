@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -51,9 +52,9 @@ func Watch(ctx context.Context, o WatchOptions) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
 	defer signal.Stop(signals)
 
-	j, err := create(o.Dir, o.Run)
-	if err != nil {
-		return err
+	j := journal{filepath.Join(o.Dir, o.Run)}
+	if !j.exists() { // a watchdog that was told of another folder would watch nothing, and the runner would rely on it
+		return fmt.Errorf("there is no run %s in %s; the configuration may have changed since the runner read it", o.Run, o.Dir)
 	}
 	// The one before it has died, or is about to.
 	waiting, cancel := context.WithTimeout(ctx, readyTime)

@@ -168,3 +168,11 @@ func TestNoWatchdog(t *testing.T) {
 		})
 	}
 }
+
+// A watchdog that reads another configuration than its runner did would watch an empty folder.
+func TestNothingToWatch(t *testing.T) {
+	dir := t.TempDir()
+	err := Watch(t.Context(), WatchOptions{Dir: dir, Run: "run", Executor: &stage{}, Runner: new(io.PipeReader), Ready: io.Discard})
+	require.ErrorContains(t, err, "there is no run run in "+dir)
+	require.NoDirExists(t, filepath.Join(dir, "run"))
+}

@@ -66,7 +66,7 @@ func (v Verdict) conclude(run record.Run) (Outcome, string) {
 		return Failed, sentence(broken)
 	}
 	if run.DryRun {
-		return NoVerdict, "a dry run touches nothing, and measures nothing"
+		return NoVerdict, "a dry run leaves out what would say something of the cloud"
 	}
 	if unsound := v.With(Unsound); len(unsound) > 0 {
 		return NoVerdict, sentence(unsound)
@@ -115,7 +115,7 @@ func ran(run record.Run) []Finding {
 		})
 	}
 	for _, f := range run.Faults {
-		if f.Injected.IsZero() || !f.Undone.IsZero() || run.DryRun {
+		if f.Injected.IsZero() || !f.Undone.IsZero() {
 			continue
 		}
 		text := fmt.Sprintf("the fault %s (%s) is not undone; run deskstorm recover", f.Fault, f.What)

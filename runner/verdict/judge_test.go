@@ -122,6 +122,10 @@ func TestOutcomes(t *testing.T) {
 		{"fault not undone", func(_ *testing.T, run *record.Run, _ *Objectives) {
 			run.Faults = []record.Fault{{Fault: "net.loss", What: "5 % of packets", Injected: at(time.Minute), Error: "no route"}}
 		}, Failed, "not undone; run deskstorm recover: no route"},
+		{"fault not undone in a dry run of probes", func(_ *testing.T, run *record.Run, _ *Objectives) {
+			run.DryRun = true
+			run.Faults = []record.Fault{{Fault: "net.loss", What: "5 % of packets", Injected: at(time.Minute)}}
+		}, Failed, "not undone"},
 		{"action not done", func(_ *testing.T, run *record.Run, _ *Objectives) {
 			run.Activities = append(run.Activities, record.Activity{Phase: "method", Kind: "action", Name: "drop renewals", Status: "failed"})
 		}, NoVerdict, `"drop renewals" was not done`},

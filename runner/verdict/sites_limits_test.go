@@ -28,7 +28,7 @@ func beyond(rng *rand.Rand, n, ks int) []float64 {
 // TestSiteLimits counts how often sites of one kind are called, for each number of sites, and shows what the limits would be by
 // these counts.
 func TestSiteLimits(t *testing.T) {
-	const nights, wanted = 100_000, 0.02
+	const nights, wanted = 40_000, 0.02
 	for i, limits := range siteLimits {
 		n := minSites + i
 		rng := rand.New(rand.NewPCG(uint64(n), 6))
