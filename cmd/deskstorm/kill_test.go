@@ -90,7 +90,7 @@ type killTally struct {
 	mutex   sync.Mutex
 	killed  map[string]int
 	by      map[string]int // faults, by who undid them
-	removed int            // servers, by cleanup
+	servers int            // that the run's end left to recover and cleanup
 	before  int            // runs that were killed before they injected anything
 	undone  []time.Duration
 	ended   []time.Duration
@@ -102,7 +102,7 @@ func (a *killTally) print(t *testing.T) {
 		faults += n
 	}
 	t.Logf("%d kills: %v; %d runs had injected nothing yet", len(a.ended), a.killed, a.before)
-	t.Logf("%d faults, undone by %v; %d servers removed by their tags", faults, a.by, a.removed)
+	t.Logf("%d faults, undone by %v; %d servers were left to recover and cleanup", faults, a.by, a.servers)
 	t.Logf("time from the kill until nothing was injected: %s", killQuantiles(a.undone))
 	t.Logf("time from the kill until no process of the run was left: %s", killQuantiles(a.ended))
 }
@@ -266,30 +266,23 @@ func (k *kill) do(t *testing.T, all *killTally) {
 		require.Fail(t, "the runner does not end")
 	}
 	gone := time.Now()
-	stdout, stderr, code := run(t, deskstorm(t, "recover", "--config.file", k.config))
-	require.Zero(t, code, "%s%s", stdout, stderr)
-	if injected := strings.Contains(stdout, "ended "); injected || clean.IsZero() {
-		clean = time.Now()
-		gone = clean
+	id := k.run(t)
+	servers := len(k.servers(id))
+	if now := k.recover(t); !now.IsZero() {
+		clean, gone = now, now
 	}
 	require.Empty(t, k.injected(t), "%s was killed; the runner said: %s", k.kind, &said)
 	require.Empty(t, k.processes(t), "%s was killed; the runner said: %s", k.kind, &said)
-
-	id := k.run(t)
-	removed := 0
 	if id != "" {
-		stdout, stderr, code = run(t, deskstorm(t, "cleanup", "--config.file", k.config, "--run", id))
+		stdout, stderr, code := run(t, deskstorm(t, "cleanup", "--config.file", k.config, "--run", id))
 		require.Zero(t, code, "%s%s", stdout, stderr)
-		removed = strings.Count(stdout, "removed ")
-		for _, s := range k.lab.Sim.Servers() {
-			require.NotContains(t, s.Tags, cloud.RunTag+"="+id, "the server %s", s.Name)
-		}
+		require.Empty(t, k.servers(id))
 	}
 	k.broker.start(t)
 	all.mutex.Lock()
 	defer all.mutex.Unlock()
 	all.killed[k.kind]++
-	all.removed += removed
+	all.servers += servers
 	all.ended = append(all.ended, gone.Sub(died))
 	faults := k.faults(t, id)
 	if len(faults) == 0 {
@@ -301,6 +294,42 @@ func (k *kill) do(t *testing.T, all *killTally) {
 		require.False(t, f.Undone.IsZero(), "%+v", f)
 		all.by[f.UndoneBy]++
 	}
+}
+
+// recover has deskstorm recover end what is left, and returns when nothing was injected any more; the zero time: nothing was.
+func (k *kill) recover(t *testing.T) (clean time.Time) {
+	cmd := deskstorm(t, "recover", "--config.file", k.config)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	injected := len(k.injected(t)) > 0
+	require.NoError(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	for tick := time.NewTicker(20 * time.Millisecond); ; {
+		select {
+		case err := <-ended:
+			require.NoError(t, err, "%s", &said)
+			if injected {
+				clean = time.Now()
+			}
+			return clean
+		case <-tick.C:
+			if injected && len(k.injected(t)) == 0 {
+				injected, clean = false, time.Now()
+			}
+		}
+	}
+}
+
+// servers are those in the cloud that have the run's name on them.
+func (k *kill) servers(run string) (names []string) {
+	for _, s := range k.lab.Sim.Servers() {
+		if run != "" && slices.Contains(s.Tags, cloud.RunTag+"="+run) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // strike kills at a moment of the seed, and returns when that was.
