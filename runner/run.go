@@ -30,6 +30,8 @@ type Result struct {
 	Run     record.Run
 	Verdict verdict.Verdict
 	Dir     string // with its journal and reports
+	// Refused is why the experiment could not be begun, or not be ended well; nil: it was. It is in Run.Error, too.
+	Refused error
 }
 
 // Run is one run of an experiment. It is made by Prepare, which refuses what cannot be run, and goes on in Do.
@@ -96,7 +98,7 @@ func (r *Run) carryOut(ctx context.Context) (err error) {
 	}()
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	clock := watchClock(time.Now)
+	clock := watchClock(r.runner.clocks)
 	go clock.run(watching)
 	defer func() { r.Change(func(run *record.Run) { run.Clock.Jump = clock.jump() }) }()
 	if err := r.beginPoints(watching); err != nil {
@@ -191,7 +193,7 @@ func (r *Run) conclude(problem error) (Result, error) {
 	objectives := r.Experiment.Objectives.Or(r.runner.Config.Verdict)
 	nights, nightsErr := r.runner.nights(ctx, run, objectives)
 	judged := verdict.Judge(run, objectives, nights)
-	result := Result{Run: run, Verdict: judged, Dir: r.runner.Dir(r.ID)}
+	result := Result{Run: run, Verdict: judged, Dir: r.runner.Dir(r.ID), Refused: problem}
 	text, err := json.Marshal(judged)
 	if err != nil {
 		return result, fmt.Errorf("writing the verdict of run %s: %w", r.ID, err)
