@@ -6,21 +6,38 @@ import (
 	"time"
 )
 
+// clocks reads the machine's two: the one on the wall, which may be set, and the monotonic one, which only goes on, since a time of its
+// own choice.
+type clocks func() (wall time.Time, monotonic time.Duration)
+
+func machineClocks() clocks {
+	began := time.Now()
+	return func() (time.Time, time.Duration) {
+		now := time.Now()
+		return now.Round(0), now.Sub(began) // Round drops the monotonic clock's reading
+	}
+}
+
 // clockWatch notices that the machine's time was set, or that the machine slept, during a run: durations that k6 or a server took from
 // the wall clock are wrong then.
 type clockWatch struct {
-	now   func() time.Time // with the monotonic clock's reading, as time.Now
-	began time.Time
+	read  clocks
+	wall  time.Time // when it began
+	began time.Duration
 	mutex sync.Mutex
 	most  time.Duration
 }
 
-func watchClock(now func() time.Time) *clockWatch { return &clockWatch{now: now, began: now()} }
+func watchClock(read clocks) *clockWatch {
+	c := &clockWatch{read: read}
+	c.wall, c.began = read()
+	return c
+}
 
-// look compares both clocks. The wall clock's part of a time is what is left when Round drops the monotonic one.
+// look compares both clocks.
 func (c *clockWatch) look() {
-	now := c.now()
-	jump := (now.Round(0).Sub(c.began.Round(0)) - now.Sub(c.began)).Abs()
+	wall, monotonic := c.read()
+	jump := (wall.Sub(c.wall) - (monotonic - c.began)).Abs()
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	c.most = max(c.most, jump)

@@ -30,6 +30,8 @@ type Result struct {
 	Run     record.Run
 	Verdict verdict.Verdict
 	Dir     string // with its journal and reports
+	// Refused is why the experiment could not be begun, or not be ended well; nil: it was. It is in Run.Error, too.
+	Refused error
 }
 
 // Run is one run of an experiment. It is made by Prepare, which refuses what cannot be run, and goes on in Do.
@@ -96,7 +98,7 @@ func (r *Run) carryOut(ctx context.Context) (err error) {
 	}()
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	clock := watchClock(time.Now)
+	clock := watchClock(r.runner.clocks)
 	go clock.run(watching)
 	defer func() { r.Change(func(run *record.Run) { run.Clock.Jump = clock.jump() }) }()
 	if err := r.beginPoints(watching); err != nil {
@@ -138,6 +140,7 @@ func (r *Run) endFaults(faults *undo.Run) error {
 	err := faults.Close()
 	ended := faults.Records()
 	r.runner.counts.add(r.ID, ended)
+	r.runner.counts.watchdogs.Add(uint64(faults.WatchdogDeaths()))
 	r.Change(func(run *record.Run) { run.Faults = ended })
 	return err
 }
@@ -189,7 +192,7 @@ func (r *Run) conclude(problem error) (Result, error) {
 	objectives := r.Experiment.Objectives.Or(r.runner.Config.Verdict)
 	nights, nightsErr := r.lastNights(run, objectives)
 	judged := verdict.Judge(run, objectives, nights)
-	result := Result{Run: run, Verdict: judged, Dir: r.runner.Dir(r.ID)}
+	result := Result{Run: run, Verdict: judged, Dir: r.runner.Dir(r.ID), Refused: problem}
 	return result, errors.Join(nightsErr, r.save(result), r.write(result, nights), r.tell(result))
 }
 

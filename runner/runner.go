@@ -37,14 +37,15 @@ type Runner struct {
 	influx   *influx.Writer // nil: there is none
 	counts   counts
 	notifier *notify.Notifier
+	clocks   clocks
 }
 
-// Open makes the state folder and opens the history. It undoes nothing: Recover does.
+// Open makes the state folder, opens the history and saves what waits for it. It undoes nothing: Recover does.
 func Open(ctx context.Context, c config.Config, o Options) (*Runner, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Runner{Config: c, options: o, claimTTL: claimTTL, targets: target.New(c.Targets)}
+	r := &Runner{Config: c, options: o, claimTTL: claimTTL, targets: target.New(c.Targets), clocks: machineClocks()}
 	for _, dir := range []string{c.State, r.runs(), r.spool()} {
 		// What runs leave behind names hosts and people's desktops.
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -55,6 +56,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*Runner, error) {
 	if r.History, err = history.Open(ctx, c.History); err != nil {
 		return nil, err
 	}
+	r.drain(ctx)
 	r.notifier = notify.New(c.Notify, r.History)
 	if c.Influx != nil {
 		if r.influx, err = influx.Open(*c.Influx, filepath.Join(c.State, "influxdb"), nil, o.Log); err != nil {
@@ -83,16 +85,21 @@ func (r *Runner) spool() string { return filepath.Join(r.Config.State, "spool") 
 // Dir is the folder of a run.
 func (r *Runner) Dir(id string) string { return filepath.Join(r.runs(), id) }
 
-// Recover ends what dead runs have left, marks these runs as dead, and saves what waits for the history. It needs no
-// history to end faults: its errors come last.
-func (r *Runner) Recover(ctx context.Context) (undo.Report, error) {
-	report, err := Recover(ctx, r.Config, r.options.Log)
-	err = errors.Join(err, r.markDead(ctx))
-	saved, e := r.History.Drain(ctx, r.spool())
+// drain saves the runs that wait for the history. Those that cannot be saved go on waiting.
+func (r *Runner) drain(ctx context.Context) {
+	saved, err := r.History.Drain(ctx, r.spool())
 	if len(saved) > 0 {
 		r.options.Log.Info("saved runs that waited for the history", "runs", saved)
 	}
-	return report, errors.Join(err, e)
+	if err != nil {
+		r.options.Log.Warn("runs that wait for the history could not be saved", "error", err)
+	}
+}
+
+// Recover ends what dead runs have left, and marks these runs as dead. It needs no history to end faults: its errors come last.
+func (r *Runner) Recover(ctx context.Context) (undo.Report, error) {
+	report, err := Recover(ctx, r.Config, r.options.Log)
+	return report, errors.Join(err, r.markDead(ctx))
 }
 
 // markDead marks the runs whose runner has died.

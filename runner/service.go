@@ -342,6 +342,7 @@ func (r *Runner) removeOld(ctx context.Context, now time.Time) error {
 type counts struct {
 	injected, undone, historyErrors atomic.Uint64
 	stuck                           stuck
+	watchdogs                       atomic.Uint64 // that died and were started again
 	offered, written, dropped       atomic.Uint64
 }
 
@@ -362,6 +363,6 @@ func (r *Runner) counted() serve.Counts {
 	return serve.Counts{
 		FaultsInjected: c.injected.Load(), FaultsUndone: c.undone.Load(), FaultsStuck: c.stuck.count(r.runs()),
 		InfluxOffered: c.offered.Load(), InfluxWritten: c.written.Load(), InfluxDropped: c.dropped.Load(),
-		HistoryErrors: c.historyErrors.Load(),
+		HistoryErrors: c.historyErrors.Load(), WatchdogRestarts: c.watchdogs.Load(),
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -18,21 +17,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/nftables"
 	"github.com/stretchr/testify/require"
-	"github.com/vishvananda/netns"
 
 	"github.com/deskstorm/deskstorm/cloud"
 	"github.com/deskstorm/deskstorm/internal/child"
-	"github.com/deskstorm/deskstorm/lab/control"
 	"github.com/deskstorm/deskstorm/lab/folder"
-	namespaces "github.com/deskstorm/deskstorm/lab/netns"
 	"github.com/deskstorm/deskstorm/lab/netns/netnstest"
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
-	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/lab/up"
-	"github.com/deskstorm/deskstorm/runner/record"
-	"github.com/deskstorm/deskstorm/runner/undo"
 )
 
 // killsVariable is how often something is killed; continuous integration is content with few.
@@ -40,9 +32,6 @@ const killsVariable = "DESKSTORM_TEST_KILLS"
 
 // killWorkers are the runs that go on at a time.
 const killWorkers = 3
-
-// markVariable marks all processes of one run. The relay of a fault has no environment; the folder of its files is the run's own.
-const markVariable = "DESKSTORM_TEST_MARK"
 
 // What is killed, and in which order.
 const (
@@ -101,7 +90,7 @@ type killTally struct {
 	mutex   sync.Mutex
 	killed  map[string]int
 	by      map[string]int // faults, by who undid them
-	removed int            // servers, by cleanup
+	servers int            // that the run's end left to recover and cleanup
 	before  int            // runs that were killed before they injected anything
 	undone  []time.Duration
 	ended   []time.Duration
@@ -113,7 +102,7 @@ func (a *killTally) print(t *testing.T) {
 		faults += n
 	}
 	t.Logf("%d kills: %v; %d runs had injected nothing yet", len(a.ended), a.killed, a.before)
-	t.Logf("%d faults, undone by %v; %d servers removed by their tags", faults, a.by, a.removed)
+	t.Logf("%d faults, undone by %v; %d servers were left to recover and cleanup", faults, a.by, a.servers)
 	t.Logf("time from the kill until nothing was injected: %s", killQuantiles(a.undone))
 	t.Logf("time from the kill until no process of the run was left: %s", killQuantiles(a.ended))
 }
@@ -193,31 +182,18 @@ func (b *killedBroker) start(t *testing.T) {
 
 // kill is one run that is killed.
 type kill struct {
-	lab    *up.Cloud
+	*place
 	broker *killedBroker
-	host   *namespaces.Namespace
 	random *rand.Rand
 	kind   string
 	number int
-	dir    string // all of the run is in it
-	config string
 }
 
 func newKill(t *testing.T, lab *up.Cloud, broker *killedBroker, number int) *kill {
 	kinds := []string{killRunner, killBoth, killWatchdogRunner, killK6, killRunnerWatchdog, killAll, killWatchdog, killBroker}
 	k := &kill{
-		lab: lab, broker: broker, host: netnstest.New(t, "kill"), random: rand.New(rand.NewPCG(2, uint64(number))),
-		kind: kinds[number%len(kinds)], number: number, dir: t.TempDir(),
+		place: newPlace(t, lab), broker: broker, random: rand.New(rand.NewPCG(2, uint64(number))), kind: kinds[number%len(kinds)], number: number,
 	}
-	k.config = filepath.Join(k.dir, "deskstorm.yaml")
-	require.NoError(t, os.WriteFile(k.config, []byte(fmt.Sprintf(`
-state: %[1]s/state
-targets:
-  net: {local: {namespace: %[2]s, run_dir: %[1]s/started}, faults: [net.*]}
-  lab: {http: {url: "%[3]s"}, faults: [api.error]}
-cloud: {name: %[4]s, file: %[5]s/clouds.yaml, owner: killed}
-desktops: {flavor: desktop.small, image: desktop, networks: [desktops]}
-`, k.dir, k.host.Path(), lab.Control, sim.AdminCloud, lab.Dir)), 0o600))
 	require.NoError(t, os.WriteFile(k.experiment(), []byte(fmt.Sprintf(killExperiment, broker.url)), 0o600))
 	return k
 }
@@ -255,8 +231,7 @@ method:
 func (k *kill) do(t *testing.T, all *killTally) {
 	k.broker.start(t)
 	var said bytes.Buffer
-	runner := deskstorm(t, "run", "--config.file", k.config, "--log.level", "info", k.experiment())
-	runner.Env = append(runner.Env, markVariable+"="+k.mark())
+	runner := k.deskstorm(t, "run", "--config.file", k.config, "--log.level", "info", k.experiment())
 	runner.Stdout, runner.Stderr = &said, &said
 	runner.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(t, runner.Start())
@@ -291,30 +266,23 @@ func (k *kill) do(t *testing.T, all *killTally) {
 		require.Fail(t, "the runner does not end")
 	}
 	gone := time.Now()
-	stdout, stderr, code := run(t, deskstorm(t, "recover", "--config.file", k.config))
-	require.Zero(t, code, "%s%s", stdout, stderr)
-	if injected := strings.Contains(stdout, "ended "); injected || clean.IsZero() {
-		clean = time.Now()
-		gone = clean
+	id := k.run(t)
+	servers := len(k.servers(id))
+	if now := k.recover(t); !now.IsZero() {
+		clean, gone = now, now
 	}
 	require.Empty(t, k.injected(t), "%s was killed; the runner said: %s", k.kind, &said)
 	require.Empty(t, k.processes(t), "%s was killed; the runner said: %s", k.kind, &said)
-
-	id := k.run(t)
-	removed := 0
 	if id != "" {
-		stdout, stderr, code = run(t, deskstorm(t, "cleanup", "--config.file", k.config, "--run", id))
+		stdout, stderr, code := run(t, deskstorm(t, "cleanup", "--config.file", k.config, "--run", id))
 		require.Zero(t, code, "%s%s", stdout, stderr)
-		removed = strings.Count(stdout, "removed ")
-		for _, s := range k.lab.Sim.Servers() {
-			require.NotContains(t, s.Tags, cloud.RunTag+"="+id, "the server %s", s.Name)
-		}
+		require.Empty(t, k.servers(id))
 	}
 	k.broker.start(t)
 	all.mutex.Lock()
 	defer all.mutex.Unlock()
 	all.killed[k.kind]++
-	all.removed += removed
+	all.servers += servers
 	all.ended = append(all.ended, gone.Sub(died))
 	faults := k.faults(t, id)
 	if len(faults) == 0 {
@@ -326,6 +294,42 @@ func (k *kill) do(t *testing.T, all *killTally) {
 		require.False(t, f.Undone.IsZero(), "%+v", f)
 		all.by[f.UndoneBy]++
 	}
+}
+
+// recover has deskstorm recover end what is left, and returns when nothing was injected any more; the zero time: nothing was.
+func (k *kill) recover(t *testing.T) (clean time.Time) {
+	cmd := deskstorm(t, "recover", "--config.file", k.config)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	injected := len(k.injected(t)) > 0
+	require.NoError(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	for tick := time.NewTicker(20 * time.Millisecond); ; {
+		select {
+		case err := <-ended:
+			require.NoError(t, err, "%s", &said)
+			if injected {
+				clean = time.Now()
+			}
+			return clean
+		case <-tick.C:
+			if injected && len(k.injected(t)) == 0 {
+				injected, clean = false, time.Now()
+			}
+		}
+	}
+}
+
+// servers are those in the cloud that have the run's name on them.
+func (k *kill) servers(run string) (names []string) {
+	for _, s := range k.lab.Sim.Servers() {
+		if run != "" && slices.Contains(s.Tags, cloud.RunTag+"="+run) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // strike kills at a moment of the seed, and returns when that was.
@@ -408,115 +412,4 @@ func (k *kill) strike(t *testing.T, runner *exec.Cmd) time.Time {
 	}
 	sigkill("watchdog")
 	return now
-}
-
-func (k *kill) mark() string { return fmt.Sprintf("%d-%d", os.Getpid(), k.number) }
-
-// run is the run's id; empty: it was killed before it had one.
-func (k *kill) run(t *testing.T) string {
-	runs, err := os.ReadDir(filepath.Join(k.dir, "state", "runs"))
-	if os.IsNotExist(err) {
-		return ""
-	}
-	require.NoError(t, err)
-	require.LessOrEqual(t, len(runs), 1)
-	for _, r := range runs {
-		return r.Name()
-	}
-	return ""
-}
-
-func (k *kill) faults(t *testing.T, run string) []record.Fault {
-	if run == "" {
-		return nil
-	}
-	records, err := undo.Records(filepath.Join(k.dir, "state", "runs"), run)
-	if os.IsNotExist(err) {
-		return nil
-	}
-	require.NoError(t, err)
-	return records
-}
-
-// injected is what the run's faults have left where they are.
-func (k *kill) injected(t *testing.T) (left []string) {
-	handle, err := netns.GetFromPath(k.host.Path())
-	require.NoError(t, err)
-	defer handle.Close()
-	firewall, err := nftables.New(nftables.WithNetNSFd(int(handle)))
-	require.NoError(t, err)
-	tables, err := firewall.ListTables()
-	require.NoError(t, err)
-	for _, table := range tables {
-		left = append(left, "the table "+table.Name)
-	}
-	ids := map[string]bool{}
-	for _, f := range k.faults(t, k.run(t)) {
-		ids[f.ID] = true
-	}
-	for _, f := range labFaults(t, k.lab) {
-		if ids[f.ID] && f.Ended == nil {
-			left = append(left, "the lab's fault "+f.ID)
-		}
-	}
-	for _, p := range k.processes(t) {
-		if p.is("relay") {
-			left = append(left, fmt.Sprint("the relay ", p.pid))
-		}
-	}
-	return left
-}
-
-func labFaults(t *testing.T, lab *up.Cloud) []control.Fault {
-	response, err := http.Get(lab.Control + "/v1/faults")
-	require.NoError(t, err)
-	defer response.Body.Close()
-	var answer struct{ Faults []control.Fault }
-	require.NoError(t, json.NewDecoder(response.Body).Decode(&answer))
-	return answer.Faults
-}
-
-type process struct {
-	pid  int
-	argv []string
-}
-
-func (p process) is(command string) bool { return len(p.argv) > 1 && p.argv[1] == command }
-
-// processes are all that live of the run.
-func (k *kill) processes(t *testing.T) (all []process) {
-	folders, err := filepath.Glob("/proc/[0-9]*")
-	require.NoError(t, err)
-	mark := []byte("\x00" + markVariable + "=" + k.mark() + "\x00")
-	for _, f := range folders {
-		argv, err := os.ReadFile(filepath.Join(f, "cmdline"))
-		if err != nil || len(argv) == 0 { // it has ended; one that nobody reaped has no arguments
-			continue
-		}
-		environment, err := os.ReadFile(filepath.Join(f, "environ"))
-		if err != nil && !os.IsNotExist(err) {
-			continue
-		}
-		pid, err := strconv.Atoi(filepath.Base(f))
-		require.NoError(t, err)
-		if bytes.Contains(append([]byte{0}, environment...), mark) || bytes.Contains(argv, []byte(k.dir+"/")) && !isOurs(argv) || k.inside(f) {
-			all = append(all, process{pid, strings.Split(strings.TrimSuffix(string(argv), "\x00"), "\x00")})
-		}
-	}
-	return all
-}
-
-// isOurs is of the commands that the test itself runs in the end.
-func isOurs(argv []byte) bool {
-	return bytes.Contains(argv, []byte("\x00recover\x00")) || bytes.Contains(argv, []byte("\x00cleanup\x00"))
-}
-
-// inside tells whether a process is in the run's network namespace.
-func (k *kill) inside(proc string) bool {
-	own, err := os.Stat(k.host.Path())
-	if err != nil {
-		return false
-	}
-	there, err := os.Stat(filepath.Join(proc, "ns", "net"))
-	return err == nil && os.SameFile(own, there)
 }

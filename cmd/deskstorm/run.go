@@ -49,7 +49,10 @@ func newRunCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := runner.Request{Experiment: args[0], Dry: engine.Dry(dry)}
-			var err error
+			err := q.Dry.Check()
+			if err != nil {
+				return complain(cmd, err)
+			}
 			if q.Variables, err = parseVariables(variables); err != nil {
 				return complain(cmd, err)
 			}
@@ -70,6 +73,9 @@ func newRunCommand() *cobra.Command {
 			if err != nil {
 				return complain(cmd, err)
 			}
+			if err := canCopy(journal, out); err != nil {
+				return complain(cmd, err)
+			}
 			done := make(chan struct{})
 			shown := make(chan struct{})
 			go func() { defer close(shown); showProgress(cmd.ErrOrStderr(), run, done) }()
@@ -82,11 +88,15 @@ func newRunCommand() *cobra.Command {
 					return exitError(exitConfiguration)
 				}
 			}
-			if err := copyTo(result, journal, out); err != nil {
+			if result.Refused != nil { // the report has it in a line
+				printError(cmd.ErrOrStderr(), result.Refused)
+			}
+			copied := copyTo(result, journal, out)
+			if err := show(cmd, result, q.Dry, asJSON); err != nil {
 				return complain(cmd, err)
 			}
-			if err := show(cmd, result, asJSON); err != nil {
-				return complain(cmd, err)
+			if copied != nil {
+				return complain(cmd, copied)
 			}
 			if code := result.Verdict.ExitCode(); code != 0 {
 				return exitError(code)
@@ -124,13 +134,18 @@ func parseVariables(texts []string) (map[string]any, error) {
 }
 
 // show prints what the run came to.
-func show(cmd *cobra.Command, result runner.Result, asJSON bool) error {
+func show(cmd *cobra.Command, result runner.Result, dry engine.Dry, asJSON bool) error {
 	out := cmd.OutOrStdout()
 	if asJSON {
 		if err := result.JSON(out); err != nil {
 			return fmt.Errorf("printing the result: %w", err)
 		}
 		return nil
+	}
+	if dry == engine.DryActions || dry == engine.DryActivities {
+		if err := showTouched(out, result.Run); err != nil {
+			return fmt.Errorf("printing what would be touched: %w", err)
+		}
 	}
 	shown := report.Report{Run: result.Run, Verdict: result.Verdict}
 	if err := shown.Text(out, out == os.Stdout && colourWanted()); err != nil {
@@ -140,22 +155,53 @@ func show(cmd *cobra.Command, result runner.Result, asJSON bool) error {
 	return err
 }
 
-// copyTo copies the run's journal and reports to where the command line wants them.
-func copyTo(result runner.Result, journal, dir string) error {
-	files := map[string]string{}
+// canCopy refuses before a long run what copyTo would fail at after it. It makes the folder of the reports.
+func canCopy(journal, dir string) error {
+	try := func(dir string) error {
+		f, err := os.CreateTemp(dir, ".deskstorm-*")
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Close(), os.Remove(f.Name()))
+	}
 	if journal != "" {
-		files[runner.JournalFile] = journal
+		err := try(filepath.Dir(journal))
+		if info, e := os.Stat(journal); err == nil && e == nil && info.IsDir() {
+			err = fmt.Errorf("%s is a folder", journal)
+		}
+		if err != nil {
+			return fmt.Errorf("--journal-path %s cannot be written: %w", journal, err)
+		}
 	}
-	var errs []error
 	if dir != "" {
-		errs = append(errs, os.MkdirAll(dir, 0o777), os.CopyFS(dir, os.DirFS(result.Dir)))
+		err := os.MkdirAll(dir, 0o777)
+		if err == nil {
+			err = try(dir)
+		}
+		if err != nil {
+			return fmt.Errorf("--report-dir %s cannot be written: %w", dir, err)
+		}
 	}
-	for name, to := range files {
+	return nil
+}
+
+// copyTo copies the run's journal and reports to where the command line wants them, in place of older ones.
+func copyTo(result runner.Result, journal, dir string) error {
+	var errs []error
+	copied := func(name, to string) {
 		text, err := os.ReadFile(filepath.Join(result.Dir, name))
 		if err == nil {
 			err = os.WriteFile(to, text, 0o666)
 		}
 		errs = append(errs, err)
+	}
+	if journal != "" {
+		copied(runner.JournalFile, journal)
+	}
+	if dir != "" {
+		for _, name := range []string{runner.JournalFile, runner.RunFile, runner.HTMLFile, runner.MarkdownFile, runner.JUnitFile} {
+			copied(name, filepath.Join(dir, name))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("copying the reports: %w", err)

@@ -273,6 +273,9 @@ func (r *run) check() error {
 			if err == nil {
 				err = function.Check(r.arguments(a))
 			}
+			if err == nil && function.Verify != nil {
+				err = function.Verify(r.arguments(a))
+			}
 			wrong(err)
 		}
 		if a.Tolerance != nil {

@@ -60,22 +60,47 @@ func (k kind) plan(ctx context.Context, env Env, id string, a native.Arguments) 
 	case r.For <= 0:
 		return fail(errors.New("for must be more than 0"))
 	}
-	at, ok := env.Targets[r.at]
-	if !ok {
-		return fail(fmt.Errorf("there is no target %q; the configuration has %s", r.at, named(env.Targets.Names())))
+	plan, err := k.plannerAt(env.Targets, r.at)
+	if err != nil {
+		return fail(err)
 	}
+	at := env.Targets[r.at]
 	r.machine, _ = at.Machine()
 	r.services = at.Services
-	kind := kindOf(at)
-	plan, wants := k.on(kind)
-	if plan == nil {
-		return fail(fmt.Errorf("the target is %s, and this fault needs one that is %s", kind, wants))
-	}
 	r.Touches.Targets = []string{r.at}
+	if at.HTTP != nil {
+		// What could not be asked of a lab that does not answer could not be undone there either.
+		if _, err := r.labState(ctx); err != nil {
+			return fail(err)
+		}
+	}
 	if err := plan(ctx, r); err != nil {
 		return fail(err)
 	}
 	return r.Plan, nil
+}
+
+// plannerAt returns the planner for a target.
+func (k kind) plannerAt(targets target.Config, name string) (planner, error) {
+	at, ok := targets[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no target %q; the configuration has %s", name, named(targets.Names()))
+	}
+	kind := kindOf(at)
+	plan, wants := k.on(kind)
+	if plan == nil {
+		return nil, fmt.Errorf("the target is %s, and this fault needs one that is %s", kind, wants)
+	}
+	return plan, nil
+}
+
+// verify refuses what the configuration does not allow at a target, or knows no target for.
+func (k kind) verify(env Env, a native.Arguments) error {
+	p := Plan{Fault: k.name, For: a.Duration("for", 0), Touches: Touches{Targets: []string{a.Text("target", "")}}}
+	if _, err := k.plannerAt(env.Targets, p.Touches.Targets[0]); err != nil {
+		return fmt.Errorf("the fault %s is not possible: %w", k.name, err)
+	}
+	return env.guard().Check(p)
 }
 
 // on returns the planner for a kind of targets, and which kinds have one.

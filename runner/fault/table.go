@@ -29,6 +29,7 @@ func Table(env Env) []native.Function {
 			}
 			return k.plan(ctx, env, env.newID(), a)
 		}
+		f.Verify = func(a native.Arguments) error { return k.verify(env, a) }
 		f.Plan = func(ctx context.Context, a native.Arguments) (any, error) {
 			p, err := checked(ctx, a)
 			if err != nil {

@@ -47,7 +47,7 @@ func Table(env Env) []native.Function {
 	}
 	if env.Recorder != nil {
 		l := newLoader(env)
-		f.Run, f.Plan = l.run, l.plan
+		f.Run, f.Plan, f.Verify = l.run, l.plan, l.verify
 	}
 	return []native.Function{f}
 }

@@ -22,6 +22,18 @@ import (
 // inspectTimeout bounds k6's reading of the script, which may make a large array of people.
 const inspectTimeout = time.Minute
 
+// verify refuses what is wrong without k6 being asked.
+func (l loader) verify(a native.Arguments) error {
+	_, err := l.find(a.Text("script", ""))
+	if err == nil {
+		_, err = variables(a.Mapping("variables"))
+	}
+	if err == nil {
+		_, err = options(a.Mapping("options"))
+	}
+	return err
+}
+
 // order reads the arguments, and refuses all that can be known to fail before anything is started.
 func (l loader) order(ctx context.Context, a native.Arguments) (order, error) {
 	name := a.Text("script", "")

@@ -20,6 +20,9 @@ type Function struct {
 
 	// Run does it and returns what a tolerance is held against: JSON's types, or what encodes as them. The end of ctx ends it.
 	Run func(ctx context.Context, a Arguments) (any, error)
+	// Verify refuses what can be known to fail before an experiment begins, without asking anybody; Check has passed the arguments. Nil:
+	// nothing can.
+	Verify func(a Arguments) error
 	// Plan says what Run would touch, for --dry-run actions, and touches nothing. Nil: a look, which touches nothing.
 	Plan func(ctx context.Context, a Arguments) (any, error)
 }

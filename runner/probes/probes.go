@@ -39,7 +39,7 @@ func Table(env Env) []native.Function {
 			f.Run = field(f.Run)
 		}
 		if env.Recorder == nil {
-			f.Run, f.Plan = nil, nil
+			f.Run, f.Plan, f.Verify = nil, nil, nil
 		}
 	}
 	return table

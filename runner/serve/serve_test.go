@@ -362,6 +362,26 @@ func TestMetrics(t *testing.T) {
 	require.Empty(t, problems)
 }
 
+// TestOtherRunners: a runner that stands by shows and measures what the one that leads has run, and so does one that takes the lead over.
+func TestOtherRunners(t *testing.T) {
+	l := start(t, func(_ *serve.Options, l *lab) {
+		l.history = []serve.Entry{{ID: "1", Job: "smoke", Began: time.Unix(1771000100, 0), Ended: time.Unix(1771000200, 0), Outcome: serve.Deviated}}
+	})
+	require.Equal(t, serve.Deviated, l.state(t).Jobs[2].Last.Outcome)
+	l.mutex.Lock()
+	l.history = slices.Insert(l.history, 0,
+		serve.Entry{ID: "3", Job: "by hand", Began: time.Unix(1773000100, 0), Ended: time.Unix(1773000200, 0), Outcome: serve.Failed},
+		serve.Entry{ID: "2", Job: "smoke", Began: time.Unix(1772000100, 0), Ended: time.Unix(1772000200, 0), Outcome: serve.Passed})
+	l.mutex.Unlock()
+	s := l.await(t, "the history is asked again", func(s serve.State) bool { return s.Jobs[2].Last.ID == "2" })
+	require.Equal(t, serve.Passed, s.Jobs[2].Last.Outcome)
+	text := l.do(t, "GET", "/metrics", "").body
+	require.Contains(t, text, `deskstorm_runner_last_outcome{experiment="smoke",outcome="deviated"} 0`+"\n")
+	require.Contains(t, text, `deskstorm_runner_last_outcome{experiment="smoke",outcome="passed"} 1`+"\n")
+	require.Contains(t, text, `deskstorm_runner_last_success_timestamp_seconds{experiment="smoke"} 1.7720002e+09`+"\n")
+	require.NotContains(t, text, "by hand")
+}
+
 // TestOrigin: pages of other origins change nothing, nor does one whose name is made to lead here.
 func TestOrigin(t *testing.T) {
 	l := start(t, nil)
