@@ -271,7 +271,7 @@ func (r *run) check() error {
 		case a.Native != nil:
 			function, err := native.Find(r.Table, a.Native.Func, a.Kind)
 			if err == nil {
-				err = function.Check(r.arguments(a))
+				err = function.CheckValues(r.arguments(a))
 			}
 			if err == nil && function.Verify != nil {
 				err = function.Verify(r.arguments(a))

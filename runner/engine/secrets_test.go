@@ -28,7 +28,7 @@ func TestSecretsAreHidden(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("X-Token", r.Header.Get("X-Token"))
-		_ = json.NewEncoder(w).Encode(map[string]any{"got " + r.Header.Get("X-Token"): []any{r.URL.Query(), r.URL.RawQuery}, "pin": 4711})
+		_ = json.NewEncoder(w).Encode(map[string]any{"got " + r.Header.Get("X-Token"): []any{r.URL.Query(), r.URL.RawQuery}, "pin": 471108154711})
 	}))
 	t.Cleanup(s.Close)
 	table := []native.Function{
@@ -46,7 +46,7 @@ func TestSecretsAreHidden(t *testing.T) {
 title: with ${fromFile}
 description: b
 secrets:
-  a: {fromEnv: {type: env, key: TOKEN}, fromFile: {type: file, path: `+path+`}, spelled: `+spelled+`, pin: 4711}
+  a: {fromEnv: {type: env, key: TOKEN}, fromFile: {type: file, path: `+path+`}, spelled: `+spelled+`, pin: 471108154711}
 method:
   - {type: probe, name: echo, provider: {type: http, url: "`+s.URL+`/?a=${fromEnv}", headers: {X-Token: "${fromFile}"}, arguments: {b: "${fromEnv}", c: "${spelled}"}}}
   - {type: probe, name: unreachable, provider: {type: http, url: "http://127.0.0.1:1/${fromFile}?a=${fromEnv}"}}
@@ -79,7 +79,7 @@ method:
 	for _, text := range []string{string(written), string(shown), string(run.Journal), log.String(), fmt.Sprintf("%+v", run)} {
 		quoted, _ := json.Marshal(fromEnv)
 		for _, secret := range []string{fromEnv, string(quoted[1 : len(quoted)-1]), url.QueryEscape(fromEnv), url.PathEscape(fromEnv), "hunter",
-			fromFile, "file-s3c", spelled, "4711"} {
+			fromFile, "file-s3c", spelled, "471108154711"} {
 			require.NotContains(t, text, secret)
 		}
 		require.Contains(t, text, "********")
@@ -108,7 +108,7 @@ method: []
 func TestWhatIsWrongAfterSubstitutionIsToldBeforeAnythingIsTouched(t *testing.T) {
 	table := []native.Function{{Name: "fault", Kind: native.Action, Parameters: []native.Parameter{{Name: "for", Type: native.Duration}}}}
 	e := parse(t, head+`
-configuration: {text: hunter2, path: $.a.length(), pattern: "("}
+configuration: {text: hunter2, odd: "5${m", path: $.a.length(), pattern: "("}
 steady-state-hypothesis:
   title: a
   probes:
@@ -118,6 +118,7 @@ method:
   - {type: action, name: never, provider: {type: process, path: touch, arguments: [never]}}
   - {type: action, name: a, pauses: {after: "${text}"}, provider: {type: http, url: "${text}", timeout: "${text}"}}
   - {type: action, name: b, provider: {type: deskstorm, func: fault, arguments: {for: "${text}"}}}
+  - {type: action, name: c, provider: {type: deskstorm, func: fault, arguments: {for: "${odd}"}}}
 `, table...)
 	journal, err := engine.Run(t.Context(), e, engine.Options{Table: table})
 	require.Nil(t, journal)
@@ -128,6 +129,7 @@ method:
 		"test.yaml:13: a: ${text} is neither a number of seconds nor a list of two",
 		"test.yaml:13: a: ${text} is no address that begins with http:// or https://",
 		`test.yaml:14: b: for: expected a duration such as "30s"`,
+		`test.yaml:15: c: for: expected a duration such as "30s"`,
 	} {
 		require.ErrorContains(t, err, want)
 	}

@@ -24,7 +24,7 @@ func Table(env Env) []native.Function {
 			Name: prefix + k.name, Kind: experiment.Action, Doc: k.doc, Parameters: append(common(), k.parameters...),
 		}
 		checked := func(ctx context.Context, a native.Arguments) (Plan, error) {
-			if err := f.Check(a); err != nil {
+			if err := f.CheckValues(a); err != nil {
 				return Plan{}, err
 			}
 			return k.plan(ctx, env, env.newID(), a)
@@ -78,7 +78,7 @@ func undo(env Env, in *injected) native.Function {
 		},
 	}
 	choose := func(a native.Arguments) ([]Plan, error) {
-		if err := f.Check(a); err != nil {
+		if err := f.CheckValues(a); err != nil {
 			return nil, err
 		}
 		if a.Has("fault") == a.Has("id") {
@@ -91,7 +91,7 @@ func undo(env Env, in *injected) native.Function {
 	}
 	f.Plan = func(_ context.Context, a native.Arguments) (any, error) {
 		// What a dry run has not injected can be undone neither.
-		if err := f.Check(a); err != nil {
+		if err := f.CheckValues(a); err != nil {
 			return nil, err
 		}
 		return map[string]any{"undoes": a.Text("fault", "") + a.Text("id", "")}, nil

@@ -43,6 +43,15 @@ func Find(table []Function, name string, kind Kind) (Function, error) {
 // Check joins an *ArgumentError for each argument that is unknown, missing or of the wrong type. Where a text still has a
 // substitution in it ("${...}"), its type is not known yet, and it passes.
 func (f Function) Check(a Arguments) error {
+	return f.check(a, func(text string) bool { return strings.Contains(text, "${") })
+}
+
+// CheckValues is Check after substitution: a text that has "${" in it then is one like another.
+func (f Function) CheckValues(a Arguments) error {
+	return f.check(a, func(string) bool { return false })
+}
+
+func (f Function) check(a Arguments, open func(text string) bool) error {
 	var errs []error
 	wrong := func(name, format string, args ...any) {
 		errs = append(errs, &ArgumentError{name, fmt.Sprintf(format, args...)})
@@ -57,7 +66,7 @@ func (f Function) Check(a Arguments) error {
 			}
 			continue
 		}
-		if text, ok := value.(string); ok && strings.Contains(text, "${") {
+		if text, ok := value.(string); ok && open(text) {
 			continue
 		}
 		if !p.takes(value) {
