@@ -309,7 +309,8 @@ func (r *Runner) retain(ctx context.Context) {
 	}
 }
 
-// removeOld removes the folders of runs that the history has given up, unless a fault of one is still to be undone.
+// removeOld removes the folders of runs that the history has given up, unless a fault of one is still to be undone. What else people
+// keep beside them is theirs.
 func (r *Runner) removeOld(ctx context.Context, now time.Time) error {
 	old := now.Add(-r.Config.History.Retention.Runs)
 	if r.Config.History.Retention.Runs == 0 {
@@ -322,7 +323,7 @@ func (r *Runner) removeOld(ctx context.Context, now time.Time) error {
 	var errs []error
 	for _, f := range folders {
 		info, err := f.Info()
-		if err != nil || !info.ModTime().Before(old) || undo.Living(r.runs(), f.Name()) {
+		if !isID(f.Name()) || err != nil || !info.ModTime().Before(old) || undo.Living(r.runs(), f.Name()) {
 			continue
 		}
 		if _, err := r.History.Run(ctx, f.Name()); !errors.Is(err, history.ErrNotFound) {
