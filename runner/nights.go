@@ -1,27 +1,36 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/deskstorm/deskstorm/runner/history"
 	"github.com/deskstorm/deskstorm/runner/record"
 	"github.com/deskstorm/deskstorm/runner/verdict"
 )
 
-// nights are the earlier runs that a run is held against, the latest last. Without them it is judged all the same.
+// nights are the earlier runs that a run is held against, the latest last: those just before it, and the last one of each night before.
+// Without them it is judged all the same.
 func (r *Runner) nights(ctx context.Context, run record.Run, o verdict.Objectives) ([]verdict.Night, error) {
-	kept, err := r.History.Nights(ctx, history.Like{
-		Experiment: run.Experiment, Before: run.Began, N: o.LookBack(),
-		Outcomes: []string{string(verdict.Passed), string(verdict.Deviated)},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading the last nights: %w; the run is not held against them", err)
+	var kept []history.Kept
+	for _, night := range []*time.Location{nil, time.Local} {
+		some, err := r.History.Nights(ctx, history.Like{
+			Experiment: run.Experiment, Before: run.Began, N: o.LookBack(), Night: night,
+			Outcomes: []string{string(verdict.Passed), string(verdict.Deviated)},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("reading the last nights: %w; the run is not held against them", err)
+		}
+		kept = append(kept, some...)
 	}
+	slices.SortFunc(kept, func(a, b history.Kept) int { return cmp.Or(a.Began.Compare(b.Began), cmp.Compare(a.ID, b.ID)) })
+	kept = slices.CompactFunc(kept, func(a, b history.Kept) bool { return a.ID == b.ID })
 	var nights []verdict.Night
-	for _, k := range slices.Backward(kept) {
+	for _, k := range kept {
 		var v verdict.Verdict
 		if err := json.Unmarshal(k.Verdict, &v); err != nil {
 			return nights, fmt.Errorf("reading the verdict of run %s: %w", k.ID, err)

@@ -140,6 +140,7 @@ func (r *Run) endFaults(faults *undo.Run) error {
 	err := faults.Close()
 	ended := faults.Records()
 	r.runner.counts.add(r.ID, ended)
+	r.runner.counts.watchdogs.Add(uint64(faults.WatchdogDeaths()))
 	r.Change(func(run *record.Run) { run.Faults = ended })
 	return err
 }

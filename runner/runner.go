@@ -99,12 +99,36 @@ func (r *Runner) drain(ctx context.Context) {
 // Recover ends what dead runs have left, and marks these runs as dead. It needs no history to end faults: its errors come last.
 func (r *Runner) Recover(ctx context.Context) (undo.Report, error) {
 	report, err := Recover(ctx, r.Config, r.options.Log)
-	if dead, e := r.History.MarkDead(ctx); e != nil {
-		err = errors.Join(err, e)
-	} else if len(dead) > 0 {
+	return report, errors.Join(err, r.markDead(ctx))
+}
+
+// markDead marks the runs whose runner has died.
+func (r *Runner) markDead(ctx context.Context) error {
+	dead, err := r.History.MarkDead(ctx)
+	if len(dead) > 0 {
 		r.options.Log.Warn("runs whose runner died are marked so", "runs", dead)
 	}
-	return report, err
+	for _, id := range dead {
+		err = errors.Join(err, r.recordFaults(ctx, id))
+	}
+	return err
+}
+
+// recordFaults tells the history which faults a dead run had, and who ended them.
+func (r *Runner) recordFaults(ctx context.Context, id string) error {
+	faults, err := undo.Records(r.runs(), id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it was another machine's
+	}
+	if err != nil {
+		return err
+	}
+	kept, err := r.History.Run(ctx, id)
+	if err != nil {
+		return err
+	}
+	kept.Faults = faults
+	return r.History.Save(ctx, kept.Run, kept.Outcome, kept.Verdict)
 }
 
 // Recover ends the faults that dead runs of this machine have left, and removes what they have made in the cloud.

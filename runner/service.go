@@ -54,7 +54,7 @@ func (r *Runner) Serve(ctx context.Context, o serve.Options) error {
 	tidying, stop := context.WithCancel(ctx)
 	defer stop()
 	go r.retain(tidying)
-	go r.markDead(tidying)
+	go r.markDeadOften(tidying)
 	return server.ServeUntilSignal(ctx)
 }
 
@@ -249,7 +249,9 @@ func (r *Runner) Report(ctx context.Context, k history.Kept) (report.Report, err
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return shown, err
 		}
-		shown.Run.Faults = faults
+		if err == nil { // else it was another machine's, which has told the history
+			shown.Run.Faults = faults
+		}
 	}
 	switch {
 	case len(k.Verdict) > 0:
@@ -266,8 +268,8 @@ func (r *Runner) Report(ctx context.Context, k history.Kept) (report.Report, err
 	return shown, err
 }
 
-// markDead marks runs of other processes whose runner has died, once their claims have ended.
-func (r *Runner) markDead(ctx context.Context) {
+// markDeadOften marks runs of other processes whose runner has died, once their claims have ended.
+func (r *Runner) markDeadOften(ctx context.Context) {
 	ticker := time.NewTicker(claimTTL)
 	defer ticker.Stop()
 	for {
@@ -276,13 +278,9 @@ func (r *Runner) markDead(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		dead, err := r.History.MarkDead(ctx)
-		if err != nil && ctx.Err() == nil {
+		if err := r.markDead(ctx); err != nil && ctx.Err() == nil {
 			r.counts.historyErrors.Add(1)
 			r.options.Log.Error("whether runs' runners have died cannot be known now", "error", err)
-		}
-		if len(dead) > 0 {
-			r.options.Log.Warn("runs whose runner died are marked so", "runs", dead)
 		}
 	}
 }
@@ -343,6 +341,7 @@ func (r *Runner) removeOld(ctx context.Context, now time.Time) error {
 type counts struct {
 	injected, undone, historyErrors atomic.Uint64
 	stuck                           stuck
+	watchdogs                       atomic.Uint64 // that died and were started again
 	offered, written, dropped       atomic.Uint64
 }
 
@@ -363,6 +362,6 @@ func (r *Runner) counted() serve.Counts {
 	return serve.Counts{
 		FaultsInjected: c.injected.Load(), FaultsUndone: c.undone.Load(), FaultsStuck: c.stuck.count(r.runs()),
 		InfluxOffered: c.offered.Load(), InfluxWritten: c.written.Load(), InfluxDropped: c.dropped.Load(),
-		HistoryErrors: c.historyErrors.Load(),
+		HistoryErrors: c.historyErrors.Load(), WatchdogRestarts: c.watchdogs.Load(),
 	}
 }

@@ -73,6 +73,23 @@ func TestCommands(t *testing.T) {
 		{args: "doctor --clients 1", says: []string{"descriptors", "memory"}, never: []string{"\x1b"}},
 		{args: "doctor --clients 9000000", code: 1, says: []string{"fail  descriptors", "LimitNOFILE"}},
 		{args: "doctor --clients 0", code: 1, says: []string{"deskstorm: --clients 0"}},
+		// 1 is an experiment that deviated: what was not even run ends with 2.
+		{args: "run", code: 2, says: []string{"deskstorm: name one experiment; see deskstorm run --help"}},
+		{args: "run --bogus smoke", code: 2, says: []string{"unknown flag: --bogus"}},
+		{args: "run --dry-run smoke", code: 2, says: []string{"--dry-run actions EXPERIMENT"}},
+		{args: "run --dry-run plan smoke", code: 2, says: []string{"expected probes, actions, activities or pause"}},
+		{args: "run --var x smoke", code: 2, says: []string{"expected NAME=VALUE"}},
+		{args: "validate", code: 2, says: []string{"name an experiment", "boot-storm"}},
+		{args: "validate nothing", code: 2, says: []string{"no such experiment"}},
+		{args: "validate --schema", says: []string{`"fault.net.loss"`}},
+		{args: "report a b", code: 2, says: []string{"see deskstorm report --help"}},
+		{args: "report --format csv", code: 2, says: []string{"none of text, json, markdown, junit, html"}},
+		{args: "report --format html", code: 2, says: []string{"of one run"}},
+		{args: "compare a", code: 2, says: []string{"name two runs"}},
+		{args: "serve --config.file /no/such.yaml", code: 2, says: []string{"/no/such.yaml"}},
+		{args: "serve now", code: 2, says: []string{"see deskstorm serve --help"}},
+		{args: "recover --config.file /no/such.yaml", code: 2, says: []string{"/no/such.yaml"}},
+		{args: "cleanup --min-age soon", code: 2, says: []string{"--min-age"}},
 		{args: "doctor --port 5900", code: 1, says: []string{"give --host together"}},
 	}
 	for _, test := range tests {

@@ -49,7 +49,10 @@ func newRunCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := runner.Request{Experiment: args[0], Dry: engine.Dry(dry)}
-			var err error
+			err := q.Dry.Check()
+			if err != nil {
+				return complain(cmd, err)
+			}
 			if q.Variables, err = parseVariables(variables); err != nil {
 				return complain(cmd, err)
 			}

@@ -122,9 +122,11 @@ func Read(folder string) ([]Entry, error) {
 		i, ok := at[e.Resource]
 		if !ok {
 			i = len(all)
-			at[e.Resource], all = i, append(all, Entry{Resource: e.Resource, Will: e.At})
+			at[e.Resource], all = i, append(all, Entry{Resource: e.Resource})
 		}
 		switch e.Do {
+		case "will": // perhaps again, after it was gone
+			all[i].ID, all[i].Will, all[i].Gone = "", e.At, time.Time{}
 		case "made":
 			all[i].ID = e.ID
 		case "gone":

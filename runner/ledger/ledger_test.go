@@ -58,6 +58,24 @@ func TestLedger(t *testing.T) {
 	}
 }
 
+// What is made again under a name that was gone is there again.
+func TestMadeAgain(t *testing.T) {
+	folder := t.TempDir()
+	l, err := ledger.Open(folder)
+	require.NoError(t, err)
+	a := ledger.Resource{Target: "stack", Kind: "server", Name: "a"}
+	require.NoError(t, l.Will(a))
+	require.NoError(t, l.Made(a, "first"))
+	require.NoError(t, l.Gone(a))
+	require.NoError(t, l.Will(a))
+	require.NoError(t, l.Close())
+	all, err := ledger.Read(folder)
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	require.True(t, all[0].Gone.IsZero())
+	require.Empty(t, all[0].ID)
+}
+
 // stack is a simulated cloud with servers and ports of several runs and of nobody's.
 type stack struct {
 	*sim.Lab

@@ -233,6 +233,33 @@ func TestPlans(t *testing.T) {
 	require.Len(t, c.Sim.Servers(), before)
 }
 
+// TestSideBySide: two actions of a run, in the background, make no more than one may; names that were given are not given again.
+func TestSideBySide(t *testing.T) {
+	c, e := startCloud(t)
+	before := len(c.Sim.Servers())
+	table := Table(e)
+	run := func(name string, a native.Arguments) error {
+		f, err := native.Find(table, name, experiment.Action)
+		require.NoError(t, err)
+		_, err = f.Run(t.Context(), a)
+		return err
+	}
+	errs := make([]error, 2)
+	var both sync.WaitGroup
+	for i := range errs {
+		both.Go(func() { errs[i] = run("desktops.create", native.Arguments{"count": 2}) })
+	}
+	both.Wait()
+	require.True(t, (errs[0] == nil) != (errs[1] == nil), "%v", errs)
+	require.ErrorContains(t, errors.Join(errs...), "desktops.most, 3")
+	require.Len(t, c.Sim.Servers(), before+2)
+	require.NoError(t, run("desktops.delete", nil))
+	require.NoError(t, run("desktops.create", native.Arguments{"count": 1}))
+	known := e.Ledger.(*ledger).known
+	require.Len(t, known, 3)
+	require.Contains(t, known, "deskstorm-r1-0003")
+}
+
 func TestPorts(t *testing.T) {
 	c, e := startCloud(t)
 	all := native.Arguments{"all_projects": true}
@@ -268,7 +295,7 @@ func TestWaitGivesUpEarly(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, servers.ResetState(t.Context(), compute, id, servers.StateError).ExtractErr())
 	_, err = call(t, e, "desktops.wait", native.Arguments{"own": true})
-	require.ErrorContains(t, err, "waiting for 2 desktops: 1 are in ERROR")
+	require.ErrorContains(t, err, "waiting for 2 desktops: 1 in ERROR")
 	require.Equal(t, 1., answerOf(t, e, "desktops.wait", native.Arguments{"own": true, "count": 1})["count"])
 	n, err := call(t, e, "cloud.desktops", native.Arguments{"own": true, "field": "status.ERROR"})
 	require.NoError(t, err)

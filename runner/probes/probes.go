@@ -50,6 +50,7 @@ func Table(env Env) []native.Function {
 type prober struct {
 	Env
 	clouds lazyClouds
+	making making
 }
 
 const fieldName = "field"

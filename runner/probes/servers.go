@@ -300,6 +300,12 @@ func (p *prober) planCreate(_ context.Context, a native.Arguments) (any, error) 
 	return map[string]any{"makes": count, "flavor": d.Flavor, "image": d.Image, "networks": d.Networks, "tag": p.runTag()}, nil
 }
 
+// making is what keeps two desktops.create of a run apart, which together must not make more than one may.
+type making struct {
+	mutex sync.Mutex
+	names int // that were given; none is given twice, because the ledger goes by them
+}
+
 func (p *prober) create(ctx context.Context, a native.Arguments) (any, error) {
 	d, count, err := p.spec(a)
 	if err != nil {
@@ -316,6 +322,8 @@ func (p *prober) create(ctx context.Context, a native.Arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.making.mutex.Lock()
+	defer p.making.mutex.Unlock()
 	own, err := p.own(ctx, c)
 	if err != nil {
 		return nil, err
@@ -324,7 +332,9 @@ func (p *prober) create(ctx context.Context, a native.Arguments) (any, error) {
 		return nil, wrong("count", "this run has made %d; with %d more they would be more than the configuration's "+
 			"desktops.most, %d", len(own), count, d.Most)
 	}
-	servers, err := p.makeServers(ctx, c, spec, d.Prefix, len(own), count)
+	first := p.making.names
+	p.making.names += count
+	servers, err := p.makeServers(ctx, c, spec, d.Prefix, first, count)
 	if err != nil {
 		// Half of what was asked for is of no use to the experiment.
 		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)

@@ -40,10 +40,17 @@ func (p *prober) runSLO(_ context.Context, a native.Arguments) (any, error) {
 	}
 	only := func(name, value string) bool { return !a.Has(name) || a.Text(name, "") == value }
 	metric := a.Text("metric", "")
-	all := p.Recorder.Select(func(s results.Series, start time.Time) bool {
-		return s.Metric == metric && !start.Before(since) && only("step", s.Tags.Step) && only("site", s.Tags.Site) &&
-			only("profile", s.Tags.Profile) && only("path", s.Tags.Path) && only("class", s.Tags.Class)
-	})
+	fits := func(s results.Series) bool {
+		return s.Metric == metric && only("step", s.Tags.Step) && only("site", s.Tags.Site) && only("profile", s.Tags.Profile) &&
+			only("path", s.Tags.Path) && only("class", s.Tags.Class)
+	}
+	var all []*results.Aggregate
+	if !a.Has("window") {
+		all = p.Recorder.Totals(fits) // which a hypothesis may ask for each second of a night
+	}
+	if len(all) == 0 {
+		all = p.Recorder.Select(func(s results.Series, start time.Time) bool { return fits(s) && !start.Before(since) })
+	}
 	total, err := together(all)
 	if err != nil {
 		return nil, err

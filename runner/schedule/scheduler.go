@@ -51,6 +51,8 @@ type Scheduler struct {
 	nudge   chan struct{}
 	runs    sync.WaitGroup
 	asking  sync.Mutex          // held while states are read or pauses written, so that no answer is older than what it replaces
+	leading bool                // it leads, or begins to; guarded by asking
+	looked  time.Duration       // when Look read the states last, by the steady clock; guarded by asking
 	tried   map[string]Decision // of this lead, by job: accounted for, with an error; the loop's alone
 
 	mutex    sync.Mutex
@@ -140,12 +142,15 @@ var errHeldUp = errors.New("this process, or the clock, stood still or was set; 
 
 // lead starts runs while this runner leads.
 func (s *Scheduler) lead(ctx context.Context, lost <-chan struct{}) error {
+	s.setLeading(true)
+	defer s.setLeading(false)
 	if err := s.load(ctx); err != nil {
 		return err
 	}
 	s.mutex.Lock()
 	s.leads, s.lost = true, lost
 	delete(s.trouble, "the lead")
+	delete(s.trouble, othersStates)
 	s.mutex.Unlock()
 	s.tried = map[string]Decision{}
 	s.log.Info("this runner starts the runs", "jobs", len(s.jobs))
@@ -448,11 +453,37 @@ func (s *Scheduler) skip(skipped Skipped) {
 	}
 }
 
-func (s *Scheduler) load(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
+func (s *Scheduler) setLeading(is bool) {
 	s.asking.Lock()
 	defer s.asking.Unlock()
+	s.leading = is
+}
+
+const othersStates = "what other runners have done"
+
+// Look reads the states anew while another runner leads, at most each few seconds: what that one has run, and what others pause, is shown
+// here, too. While this one leads it knows them; an answer that overtakes its own accounting would have a run begun twice.
+func (s *Scheduler) Look(ctx context.Context) {
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	now := s.clock.Steady()
+	if s.leading || s.looked != 0 && now-s.looked < look {
+		return
+	}
+	s.looked = now
+	s.well(othersStates, s.read(ctx))
+}
+
+func (s *Scheduler) load(ctx context.Context) error {
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	return s.read(ctx)
+}
+
+// read is load with asking held.
+func (s *Scheduler) read(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	states, err := s.options.Store.Load(ctx)
 	if err != nil {
 		return fmt.Errorf("reading what is known of the jobs: %w", err)

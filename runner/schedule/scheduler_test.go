@@ -25,7 +25,7 @@ type testClock struct {
 }
 
 func newClock(t testing.TB, now string) *testClock {
-	return &testClock{system: system{time.Now()}, set: moment(t, now).Sub(time.Now())}
+	return &testClock{system: system{time.Now()}, set: time.Until(moment(t, now))}
 }
 
 func (c *testClock) Now() time.Time {
@@ -251,9 +251,10 @@ func TestAsking(t *testing.T) {
 		require.NoError(t, d.RunNow("c", false))
 		require.ErrorIs(t, d.RunNow("c", false), ErrBusy)
 		require.Len(t, d.Status(1).Waiting, 1)
+		synctest.Wait() // until b has begun
 		require.NoError(t, d.Cancel("c"))
 		pass(time.Hour)
-		require.Equal(t, []string{"26 12:00 c skipped 1: cancelled", "26 12:00 b begins (manual)"}, d.take())
+		require.Equal(t, []string{"26 12:00 b begins (manual)", "26 12:00 c skipped 1: cancelled"}, d.take())
 		err := d.RunNow("a", false)
 		require.ErrorIs(t, err, ErrClosed)
 		require.ErrorContains(t, err, "in the blackout 13:00-14:00")

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -76,12 +77,18 @@ func (m *metrics) skip(s schedule.Skipped) {
 }
 
 func (m *metrics) ended(e Entry) {
-	outcome := m.setLast(e)
+	outcome := m.known(e)
 	m.runs.WithLabelValues(e.Job, string(outcome)).Inc()
 	m.length.WithLabelValues(e.Job).Observe(max(0, e.Ended.Sub(e.Began).Seconds()))
+}
+
+// known sets what is known of a job's last run.
+func (m *metrics) known(e Entry) Outcome {
+	outcome := m.setLast(e)
 	if outcome == Passed {
 		m.success.WithLabelValues(e.Job).Set(float64(e.Ended.Unix()))
 	}
+	return outcome
 }
 
 // setLast returns the outcome as a label has it: one of Outcomes.
@@ -185,6 +192,11 @@ func (n *now) Collect(to chan<- prometheus.Metric) {
 			return 1
 		}
 		return 0
+	}
+	ctx := context.Background() // a collector has none; both are bounded by themselves
+	n.server.scheduler.Look(ctx)
+	if runs, err := n.server.past.look(ctx, n.server.options.History); err == nil {
+		n.server.follow(runs) // what is set by it is seen by the next scrape
 	}
 	all := n.server.scheduler.Status(0)
 	runs := n.server.runningNames(all)

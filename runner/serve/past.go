@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/deskstorm/deskstorm/runner/schedule"
 )
 
 const (
@@ -84,5 +86,20 @@ func (s *Server) remember(ctx context.Context) {
 			s.mutex.Unlock()
 		}
 		s.metrics.remember(j.Name, entries)
+	}
+}
+
+// follow takes what other runners' runs came to for the last of their jobs, where it is later than what is known. Runs are the latest
+// first.
+func (s *Server) follow(runs []Entry) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for _, e := range slices.Backward(runs) {
+		last, known := s.last[e.Job]
+		is := slices.ContainsFunc(s.options.Jobs, func(j schedule.Job) bool { return j.Name == e.Job })
+		if is && (!known || e.Ended.After(last.Ended)) {
+			s.last[e.Job] = e
+			s.metrics.known(e)
+		}
 	}
 }

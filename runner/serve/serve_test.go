@@ -49,8 +49,7 @@ func (l *lab) Run(ctx context.Context, s schedule.Start, show func(serve.Progres
 	l.mutex.Unlock()
 	began := time.Now()
 	if s.Job.Name == "panics" {
-		var nothing map[string]int
-		nothing["x"]++
+		panic("a bug")
 	}
 	show(serve.Progress{
 		RunID: id, Phase: "method", Activity: "start 200 desktops", Faults: []string{"5 % of packets to 10.0.0.5:5672 are dropped"},
@@ -278,7 +277,7 @@ func TestPanic(t *testing.T) {
 	require.Equal(t, 202, l.do(t, "POST", "/v1/jobs/panics/run", "").status)
 	s := l.await(t, "it ended", func(s serve.State) bool { return len(s.Runs) == 1 })
 	require.Equal(t, serve.Failed, s.Runs[0].Outcome)
-	require.Contains(t, s.Runs[0].Reason, "could not be run, by a mistake in deskstorm: assignment to entry in nil map")
+	require.Contains(t, s.Runs[0].Reason, "could not be run, by a mistake in deskstorm: a bug")
 	mutex.Lock()
 	require.Contains(t, log.String(), "serve_test.go")
 	mutex.Unlock()
@@ -360,6 +359,26 @@ func TestMetrics(t *testing.T) {
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	require.NoError(t, err)
 	require.Empty(t, problems)
+}
+
+// TestOtherRunners: a runner that stands by shows and measures what the one that leads has run, and so does one that takes the lead over.
+func TestOtherRunners(t *testing.T) {
+	l := start(t, func(_ *serve.Options, l *lab) {
+		l.history = []serve.Entry{{ID: "1", Job: "smoke", Began: time.Unix(1771000100, 0), Ended: time.Unix(1771000200, 0), Outcome: serve.Deviated}}
+	})
+	require.Equal(t, serve.Deviated, l.state(t).Jobs[2].Last.Outcome)
+	l.mutex.Lock()
+	l.history = slices.Insert(l.history, 0,
+		serve.Entry{ID: "3", Job: "by hand", Began: time.Unix(1773000100, 0), Ended: time.Unix(1773000200, 0), Outcome: serve.Failed},
+		serve.Entry{ID: "2", Job: "smoke", Began: time.Unix(1772000100, 0), Ended: time.Unix(1772000200, 0), Outcome: serve.Passed})
+	l.mutex.Unlock()
+	s := l.await(t, "the history is asked again", func(s serve.State) bool { return s.Jobs[2].Last.ID == "2" })
+	require.Equal(t, serve.Passed, s.Jobs[2].Last.Outcome)
+	text := l.do(t, "GET", "/metrics", "").body
+	require.Contains(t, text, `deskstorm_runner_last_outcome{experiment="smoke",outcome="deviated"} 0`+"\n")
+	require.Contains(t, text, `deskstorm_runner_last_outcome{experiment="smoke",outcome="passed"} 1`+"\n")
+	require.Contains(t, text, `deskstorm_runner_last_success_timestamp_seconds{experiment="smoke"} 1.7720002e+09`+"\n")
+	require.NotContains(t, text, "by hand")
 }
 
 // TestOrigin: pages of other origins change nothing, nor does one whose name is made to lead here.

@@ -89,8 +89,10 @@ type Skipped struct {
 const shownNext = 5
 
 func (s *Server) state(ctx context.Context) State {
+	s.scheduler.Look(ctx)
 	all := s.scheduler.Status(shownNext)
 	runs, err := s.past.look(ctx, s.options.History)
+	s.follow(runs)
 	state := State{
 		Now: all.Now.UTC(), Version: version(), Leads: all.Leads, Stopping: s.stopping.Load(), Trouble: append([]string{},
 			all.Trouble...),

@@ -9,7 +9,8 @@ import (
 )
 
 // Judge judges a run. The nights are the experiment's earlier runs, the latest last; those that came to no verdict may be among
-// them, and of the others LookBack are enough. What the objectives do not say is taken from Defaults.
+// them. Of the others the last LookBack are enough, and the last one of as many nights. What the objectives do not say is taken from
+// Defaults.
 func Judge(run record.Run, o Objectives, nights []Night) Verdict {
 	o = o.Or(Defaults())
 	v := Verdict{RunID: run.ID}

@@ -34,6 +34,22 @@ func last(nights []Night, wanted int) []Night {
 	return sound[max(0, len(sound)-wanted):]
 }
 
+// nightly returns the last sound run of each night, from noon to noon by this machine's clock. An experiment that is run every quarter
+// of an hour, or again and again by hand, is not to be held against itself of an hour ago. Runs of which it is not known when they
+// began are each of a night of their own.
+func nightly(runs []Night) []Night {
+	var nights []Night
+	var before string
+	for _, n := range last(runs, len(runs)) {
+		night := n.Began.Local().Add(-12 * time.Hour).Format(time.DateOnly)
+		if len(nights) > 0 && night == before && !n.Began.IsZero() {
+			nights = nights[:len(nights)-1]
+		}
+		nights, before = append(nights, n), night
+	}
+	return nights
+}
+
 // earlier are the sites at which the last sound night measured the same. Steps may be missing, where nobody needed them.
 func earlier(m measured, nights []Night) []string {
 	var sites []string

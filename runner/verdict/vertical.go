@@ -93,7 +93,7 @@ const moderation = 6
 // compare returns comparisons of the figures that minNights nights or more have, and how many nights the most had.
 func compare(figures []Figure, nights []Night, wanted int) (all []comparison, most int) {
 	past := map[figureKey][]Figure{}
-	for _, n := range last(nights, 2*wanted) {
+	for _, n := range last(nightly(nights), 2*wanted) {
 		for _, f := range n.Figures {
 			if f.Samples >= f.needed() {
 				past[f.key()] = append(past[f.key()], f)
