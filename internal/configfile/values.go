@@ -86,6 +86,10 @@ func (r *Reader) Path(to *string) func(ast.Node) {
 		if !ok {
 			return
 		}
+		if strings.HasPrefix(s, "~") {
+			r.Wrong(n, "expected a path without ~, which only shells take for a home folder")
+			return
+		}
 		if !filepath.IsAbs(s) {
 			s = filepath.Join(r.dir, s)
 		}
