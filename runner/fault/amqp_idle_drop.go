@@ -32,10 +32,10 @@ func amqpIdleDrop() kind {
 			}
 			after := r.Duration("after", 30*time.Second).Round(time.Millisecond)
 			if after < shortestIdle || after > longestIdle {
-				return wrong("after", "expected %s to %s", shortestIdle, longestIdle)
+				return native.Wrong("after", "expected %s to %s", shortestIdle, longestIdle)
 			}
 			if after >= r.For {
-				return wrong("after", "no session is forgotten after %s in a fault that is for %s", after, r.For)
+				return native.Wrong("after", "no session is forgotten after %s in a fault that is for %s", after, r.For)
 			}
 			r.whats("TCP sessions to %s that are idle for %s are forgotten: their packets are dropped", t.service(), after)
 			return r.filters(ctx, idleFirewall(t, after))

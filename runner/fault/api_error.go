@@ -30,7 +30,7 @@ func apiError() kind {
 		parameters: apiParameters(),
 		lab: func(_ context.Context, r *request) error {
 			if !r.Has("status") && !r.Has("delay") && !r.Boolean("hang", false) && !r.Boolean("cut", false) {
-				return wrong("status", "say what happens to requests: status, delay, hang or cut")
+				return native.Wrong("status", "say what happens to requests: status, delay, hang or cut")
 			}
 			r.whats("%s %s", r.requests(), r.happens())
 			return r.switches("api", r.passed(apiParameters()))

@@ -27,7 +27,7 @@ func computeDown() kind {
 				names = r.Texts("services")
 			}
 			if len(names) == 0 {
-				return wrong("services", "expected at least one")
+				return native.Wrong("services", "expected at least one")
 			}
 			if err := r.mustRun(ctx, names...); err != nil {
 				return err

@@ -49,10 +49,10 @@ func storm(name, doc, what, status, action, back string) kind {
 		cloud: func(ctx context.Context, r *request) error {
 			count, gate := r.Integer("count", 0), r.Integer("gate", 0)
 			if count < 1 {
-				return wrong("count", "expected 1 or more")
+				return native.Wrong("count", "expected 1 or more")
 			}
 			if gate < 0 || r.Has("gate") && gate == 0 {
-				return wrong("gate", "expected 1 or more")
+				return native.Wrong("gate", "expected 1 or more")
 			}
 			chosen, err := r.choose(ctx, status, count)
 			if err != nil {
@@ -93,7 +93,7 @@ func servers(action string, ids ...string) target.Step {
 func (r *request) choose(ctx context.Context, status string, count int) ([]cloud.Server, error) {
 	pattern, host := r.Text("name", "*"), r.Text("host", "")
 	if _, err := path.Match(pattern, ""); err != nil {
-		return nil, wrong("name", "expected a pattern such as desk-*, found %q", pattern)
+		return nil, native.Wrong("name", "expected a pattern such as desk-*, found %q", pattern)
 	}
 	if r.Cloud == nil {
 		return nil, errors.New("nothing is there that knows the target's cloud")

@@ -3,6 +3,8 @@ package fault
 import (
 	"context"
 	"fmt"
+
+	"github.com/deskstorm/deskstorm/runner/native"
 )
 
 // dhcpDropRenewals drops what a DHCP server gets by unicast from clients: renewals at T1 and releases. What clients broadcast, first
@@ -19,7 +21,7 @@ func dhcpDropRenewals() kind {
 			match, where := "", "all networks"
 			if device != "" {
 				if !isDevice(device) {
-					return wrong("device", "expected the name of a network interface, found %q", device)
+					return native.Wrong("device", "expected the name of a network interface, found %q", device)
 				}
 				match, where = fmt.Sprintf("iifname %q ", device), "the network of "+device
 			}

@@ -31,12 +31,12 @@ func hostMemoryPressure() kind {
 				return err
 			}
 			if r.Has("mib") == r.Has("percent") {
-				return wrong("mib", "say mib or percent")
+				return native.Wrong("mib", "say mib or percent")
 			}
 			size := r.Integer("mib", 0)
 			if percent := r.Number("percent", 0); r.Has("percent") {
 				if !(percent > 0 && percent <= 100-leftPercent) {
-					return wrong("percent", "expected above 0 to %d", 100-leftPercent)
+					return native.Wrong("percent", "expected above 0 to %d", 100-leftPercent)
 				}
 				size = int(percent / 100 * float64(memory.available))
 			}

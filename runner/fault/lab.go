@@ -46,7 +46,7 @@ func (r *request) passed(parameters []native.Parameter) map[string]any {
 func (r *request) without(why string, parameters []native.Parameter) error {
 	for _, p := range parameters {
 		if r.Has(p.Name) {
-			return wrong(p.Name, "is not for this target: %s", why)
+			return native.Wrong(p.Name, "is not for this target: %s", why)
 		}
 	}
 	return nil
@@ -90,7 +90,7 @@ func (r *request) labHost(ctx context.Context) (desktops int, err error) {
 		}
 		names = append(names, h.Name)
 	}
-	return 0, wrong("host", "expected a host of the lab: %s", named(names))
+	return 0, native.Wrong("host", "expected a host of the lab: %s", named(names))
 }
 
 func leaseParameters() []native.Parameter {
@@ -108,7 +108,7 @@ func lateLeases(ctx context.Context, r *request) error {
 		parameters["fraction"] = 1
 	}
 	if r.Has("count") && (r.Has("fraction") || r.Integer("count", 0) < 1) {
-		return wrong("count", "expected 1 or more, and no fraction with it")
+		return native.Wrong("count", "expected 1 or more, and no fraction with it")
 	}
 	among, where := 0, r.Text("host", "the lab")
 	if r.Has("host") {
@@ -126,7 +126,7 @@ func lateLeases(ctx context.Context, r *request) error {
 	}
 	fraction := r.Number("fraction", 1)
 	if !(fraction > 0 && fraction <= 1) {
-		return wrong("fraction", "expected above 0 to 1")
+		return native.Wrong("fraction", "expected above 0 to 1")
 	}
 	r.Touches.Hosts = nil // it is its desktops that are hit
 	r.Touches.Chosen = r.Integer("count", int(math.Ceil(fraction*float64(among))))

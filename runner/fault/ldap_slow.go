@@ -41,7 +41,7 @@ func ldapSlow() kind {
 				return err
 			}
 			if jitter != 0 {
-				return wrong("jitter", "the lab's directory has none")
+				return native.Wrong("jitter", "the lab's directory has none")
 			}
 			r.whats("each request to the lab's directory takes %s longer", delay)
 			return r.switches("ldap.slow", map[string]any{"delay": delay.String()})

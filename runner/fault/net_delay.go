@@ -30,9 +30,9 @@ func (r *request) delays() (delay, jitter time.Duration, err error) {
 	delay, jitter = r.Duration("delay", 0).Truncate(time.Millisecond), r.Duration("jitter", 0).Truncate(time.Millisecond)
 	switch {
 	case delay < time.Millisecond || delay > longestDelay:
-		return 0, 0, wrong("delay", "expected 1ms to %s", longestDelay)
+		return 0, 0, native.Wrong("delay", "expected 1ms to %s", longestDelay)
 	case jitter > delay:
-		return 0, 0, wrong("jitter", "expected at most the delay, %s", delay)
+		return 0, 0, native.Wrong("jitter", "expected at most the delay, %s", delay)
 	}
 	return delay, jitter, nil
 }
@@ -97,7 +97,7 @@ const relayGroup = 0x7d000000
 // relays sends new TCP connections from and through the target to a service through a relay at the target.
 func (r *request) relays(ctx context.Context, t traffic, delay, jitter time.Duration) error {
 	if !t.address.IsValid() || !t.address.IsSingleIP() || t.port == 0 {
-		return wrong("address", "the relay needs the service's IP address, and its port")
+		return native.Wrong("address", "the relay needs the service's IP address, and its port")
 	}
 	program := r.relay(r.Targets[r.at])
 	if err := r.needs(ctx, program[0], "deskstorm there, which is the relay: the kernel cannot delay connections by itself"); err != nil {

@@ -24,7 +24,7 @@ func netLoss() kind {
 			percent := r.Number("percent", 0)
 			parts := math.Round(percent / 100 * lossUnit)
 			if parts < 1 || percent > 100 {
-				return wrong("percent", "expected 0.0001 to 100, found %g", percent)
+				return native.Wrong("percent", "expected 0.0001 to 100, found %g", percent)
 			}
 			r.whats("%g %% of %s are dropped", percent, t)
 			return r.filters(ctx, t.everywhere(fmt.Sprintf("numgen random mod %d < %.0f counter drop", lossUnit, parts)))

@@ -29,7 +29,7 @@ func netRate() kind {
 			}
 			rate := r.Integer("kbit", 0)
 			if rate < lowestRate || rate > highestRate {
-				return wrong("kbit", "expected %d to %d", lowestRate, highestRate)
+				return native.Wrong("kbit", "expected %d to %d", lowestRate, highestRate)
 			}
 			// A tenth of a second's worth, and some whole packets.
 			burst := max(rate*1000/8/10, 16<<10)

@@ -32,11 +32,11 @@ func ovsStalePort() kind {
 			port, bridge, tag := r.Text("port", ""), r.Text("bridge", ""), r.Integer("tag", highestTag)
 			switch {
 			case (port == "") == (bridge == ""):
-				return wrong("port", "say port or bridge")
+				return native.Wrong("port", "say port or bridge")
 			case !isDevice(port + bridge):
-				return wrong("port", "expected the name of a port or bridge, found %q", port+bridge)
+				return native.Wrong("port", "expected the name of a port or bridge, found %q", port+bridge)
 			case tag < 1 || tag > highestTag:
-				return wrong("tag", "expected 1 to %d", highestTag)
+				return native.Wrong("tag", "expected 1 to %d", highestTag)
 			}
 			if bridge != "" {
 				return r.withoutDevice(ctx, bridge)
@@ -65,7 +65,7 @@ func (r *request) staleTag(ctx context.Context, port string, tag int) error {
 		return fmt.Errorf("reading the tag of the port %s: %w", port, err)
 	}
 	if has && before == tag {
-		return wrong("tag", "the port %s has the tag %d already", port, tag)
+		return native.Wrong("tag", "the port %s has the tag %d already", port, tag)
 	}
 	was := "none"
 	back := r.vsctl("--if-exists", "clear", "Port", port, "tag")

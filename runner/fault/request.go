@@ -123,11 +123,6 @@ func (k kind) on(kind string) (_ planner, wants string) {
 	return nil, strings.Join(kinds, " or ")
 }
 
-// wrong is a refusal of an argument.
-func wrong(name, format string, args ...any) error {
-	return &native.ArgumentError{Name: name, Message: fmt.Sprintf(format, args...)}
-}
-
 func (r *request) applies(steps ...target.Step) { r.Apply = append(r.Apply, r.there(steps)...) }
 func (r *request) undoes(steps ...target.Step)  { r.Undo = append(r.Undo, r.there(steps)...) }
 

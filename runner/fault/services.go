@@ -84,11 +84,11 @@ func (r *request) daemon(ctx context.Context, service, signal string) (target.St
 		return target.Step{}, errors.New("say pid_file and program together")
 	case file == "":
 		if _, ok := r.services[service]; ok {
-			return target.Step{}, wrong("pid_file", "is missing: systemd does not know the configured service %s", service)
+			return target.Step{}, native.Wrong("pid_file", "is missing: systemd does not know the configured service %s", service)
 		}
 		return command("systemctl", "kill", "--signal", signal, service), r.mustRun(ctx, service)
 	case !path.IsAbs(file) || path.Clean(file) != file:
-		return target.Step{}, wrong("pid_file", "expected an absolute path")
+		return target.Step{}, native.Wrong("pid_file", "expected an absolute path")
 	}
 	if err := r.canStart(ctx, service); err != nil {
 		return target.Step{}, err

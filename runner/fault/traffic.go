@@ -43,16 +43,16 @@ func (r *request) traffic(otherPort int) (t traffic, err error) {
 		direction: r.Text("direction", both)}
 	if text := r.Text("address", ""); text != "" {
 		if t.address, err = parseAddress(text); err != nil {
-			return t, wrong("address", "expected an IP address or a prefix such as 10.0.0.0/24, found %q", text)
+			return t, native.Wrong("address", "expected an IP address or a prefix such as 10.0.0.0/24, found %q", text)
 		}
 	}
 	switch {
 	case t.address.IsValid() && t.address.Bits() == 0:
-		return t, wrong("address", "%s is all addresses; leave it out for that", t.address)
+		return t, native.Wrong("address", "%s is all addresses; leave it out for that", t.address)
 	case t.port < 0 || t.port > 65535 || r.Has("port") && t.port == 0:
-		return t, wrong("port", "expected 1 to 65535")
+		return t, native.Wrong("port", "expected 1 to 65535")
 	case t.device != "" && !isDevice(t.device):
-		return t, wrong("device", "expected the name of a network interface, found %q", t.device)
+		return t, native.Wrong("device", "expected the name of a network interface, found %q", t.device)
 	case !t.address.IsValid() && t.port == 0 && t.device == "":
 		return t, errors.New("say which packets: address, port or device; those of a whole host are also those that control it")
 	}

@@ -120,14 +120,14 @@ func variables(m map[string]any) (all []string, err error) {
 	valid := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		if !valid.MatchString(name) {
-			return nil, wrong("variables", "%q is not the name of a variable", name)
+			return nil, native.Wrong("variables", "%q is not the name of a variable", name)
 		}
 		if strings.HasPrefix(name, "K6_") {
-			return nil, wrong("variables", "%s would change k6's options: say vus, duration, iterations or options", name)
+			return nil, native.Wrong("variables", "%s would change k6's options: say vus, duration, iterations or options", name)
 		}
 		value, err := scalar(m[name])
 		if err != nil {
-			return nil, wrong("variables", "%s %v", name, err)
+			return nil, native.Wrong("variables", "%s %v", name, err)
 		}
 		all = append(all, name+"="+value)
 	}
@@ -168,19 +168,19 @@ func shortcuts(a native.Arguments) ([]string, error) {
 		}
 		n := a.Integer(name, 0)
 		if n < 1 {
-			return nil, wrong(name, "expected at least 1")
+			return nil, native.Wrong(name, "expected at least 1")
 		}
 		all = append(all, fmt.Sprintf("K6_%s=%d", strings.ToUpper(name), n))
 	}
 	if a.Has("duration") {
 		d := a.Duration("duration", 0)
 		if d <= 0 {
-			return nil, wrong("duration", "expected more than 0")
+			return nil, native.Wrong("duration", "expected more than 0")
 		}
 		all = append(all, "K6_DURATION="+d.String())
 	}
 	if len(all) == 1 && a.Has("vus") {
-		return nil, wrong("vus", "goes with duration or iterations: k6 overlooks it where a script has scenarios")
+		return nil, native.Wrong("vus", "goes with duration or iterations: k6 overlooks it where a script has scenarios")
 	}
 	return all, nil
 }
@@ -197,7 +197,7 @@ func known() []string {
 func options(m map[string]any) (args []string, err error) {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		if !slices.Contains(known(), name) {
-			return nil, wrong("options", "unknown option %q; expected %s", name, strings.Join(known(), ", "))
+			return nil, native.Wrong("options", "unknown option %q; expected %s", name, strings.Join(known(), ", "))
 		}
 		values, isList := m[name].([]any)
 		if !isList {
@@ -206,15 +206,10 @@ func options(m map[string]any) (args []string, err error) {
 		for _, v := range values {
 			text, err := scalar(v)
 			if err != nil {
-				return nil, wrong("options", "%s %v", name, err)
+				return nil, native.Wrong("options", "%s %v", name, err)
 			}
 			args = append(args, "--"+name+"="+text)
 		}
 	}
 	return args, nil
-}
-
-// wrong is an argument that is not as it should be.
-func wrong(argument, format string, args ...any) error {
-	return &native.ArgumentError{Name: argument, Message: fmt.Sprintf(format, args...)}
 }

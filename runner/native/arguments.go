@@ -22,6 +22,11 @@ type ArgumentError struct {
 
 func (e *ArgumentError) Error() string { return e.Name + ": " + e.Message }
 
+// Wrong is an *ArgumentError of a function that knows more than Check. The message must not show a value that may be a secret.
+func Wrong(name, format string, args ...any) error {
+	return &ArgumentError{Name: name, Message: fmt.Sprintf(format, args...)}
+}
+
 // Find returns the function of the name and kind in a table. The error says which there are.
 func Find(table []Function, name string, kind Kind) (Function, error) {
 	var names []string

@@ -128,7 +128,7 @@ func (p *prober) cloudCanary(ctx context.Context, a native.Arguments) (any, erro
 	wanted := a.Texts("services")
 	for _, s := range wanted {
 		if !slices.Contains(cloud.CanaryServices(), s) {
-			return nil, wrong("services", "there is no canary for %q; there are those for %v", s, cloud.CanaryServices())
+			return nil, native.Wrong("services", "there is no canary for %q; there are those for %v", s, cloud.CanaryServices())
 		}
 	}
 	found := answers{OK: true, Services: map[string]map[string]answer{}}

@@ -81,17 +81,12 @@ func field(run func(context.Context, native.Arguments) (any, error)) func(contex
 				return nil, fmt.Errorf("there is no %s, because of this (%s): %.400s", path, kind, said)
 			}
 			if !ok {
-				return nil, wrong(fieldName, "there is no %q on the way of %s in the answer %.400s", name, path, text)
+				return nil, native.Wrong(fieldName, "there is no %q on the way of %s in the answer %.400s", name, path, text)
 			}
 			part = next
 		}
 		return part, nil
 	}
-}
-
-// wrong is an argument that is not as it should be.
-func wrong(argument, format string, args ...any) error {
-	return &native.ArgumentError{Name: argument, Message: fmt.Sprintf(format, args...)}
 }
 
 // missing is that the configuration lacks a section.

@@ -134,7 +134,7 @@ func (p *prober) ladder(ctx context.Context, a native.Arguments) (any, error) {
 	for _, text := range a.Texts("silences") {
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 || d > 24*time.Hour {
-			return nil, wrong("silences", "%q is no duration above 0 and up to 24h", text)
+			return nil, native.Wrong("silences", "%q is no duration above 0 and up to 24h", text)
 		}
 		silences = append(silences, d)
 	}
@@ -142,7 +142,7 @@ func (p *prober) ladder(ctx context.Context, a native.Arguments) (any, error) {
 	case n == 0:
 		return ladder{Rungs: []rung{}}, nil // nobody is asked, so that one experiment serves with and without a message bus
 	case n > maxRungs:
-		return nil, wrong("silences", "expected at most %d durations", maxRungs)
+		return nil, native.Wrong("silences", "expected at most %d durations", maxRungs)
 	}
 	t, err := p.target("amqp.ladder", a)
 	if err != nil {

@@ -158,7 +158,7 @@ type waited struct {
 func (p *prober) wait(ctx context.Context, a native.Arguments) (any, error) {
 	port := a.Integer("port", 0)
 	if port < 0 || port > 65535 {
-		return nil, wrong("port", "expected 1 to 65535")
+		return nil, native.Wrong("port", "expected 1 to 65535")
 	}
 	limit := a.Duration("for", 10*time.Minute)
 	bounded, cancel := context.WithTimeout(ctx, limit)
@@ -287,7 +287,7 @@ func (p *prober) spec(a native.Arguments) (d Desktops, count int, err error) {
 	d.Flavor, d.Image, d.Zone = a.Text("flavor", d.Flavor), a.Text("image", d.Image), a.Text("zone", d.Zone)
 	count = a.Integer("count", 0)
 	if count < 1 || count > d.Most {
-		return d, 0, wrong("count", "expected 1 to %d, the configuration's desktops.most", d.Most)
+		return d, 0, native.Wrong("count", "expected 1 to %d, the configuration's desktops.most", d.Most)
 	}
 	return d, count, nil
 }
@@ -329,7 +329,7 @@ func (p *prober) create(ctx context.Context, a native.Arguments) (any, error) {
 		return nil, err
 	}
 	if len(own)+count > d.Most {
-		return nil, wrong("count", "this run has made %d; with %d more they would be more than the configuration's "+
+		return nil, native.Wrong("count", "this run has made %d; with %d more they would be more than the configuration's "+
 			"desktops.most, %d", len(own), count, d.Most)
 	}
 	first := p.making.names

@@ -63,7 +63,7 @@ func (p *prober) runSLO(_ context.Context, a native.Arguments) (any, error) {
 	}
 	value, err := statistic(total, a.Text("statistic", usual(total.Kind)))
 	if err != nil {
-		return nil, wrong("statistic", "%v", err)
+		return nil, native.Wrong("statistic", "%v", err)
 	}
 	return value, nil
 }
