@@ -3,6 +3,7 @@ package runner
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"regexp"
 	"time"
 )
 
@@ -12,4 +13,9 @@ func newID(now time.Time) string {
 	var b [3]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	return now.UTC().Format("20060102T150405") + "-" + hex.EncodeToString(b[:])
+}
+
+// isID says whether a name is a run's id.
+func isID(name string) bool {
+	return regexp.MustCompile(`^[0-9]{8}T[0-9]{6}-[0-9a-f]{6}$`).MatchString(name)
 }

@@ -31,6 +31,9 @@ func (r *Runner) nights(ctx context.Context, run record.Run, o verdict.Objective
 	kept = slices.CompactFunc(kept, func(a, b history.Kept) bool { return a.ID == b.ID })
 	var nights []verdict.Night
 	for _, k := range kept {
+		if len(k.Verdict) == 0 {
+			continue // it could not be written
+		}
 		var v verdict.Verdict
 		if err := json.Unmarshal(k.Verdict, &v); err != nil {
 			return nights, fmt.Errorf("reading the verdict of run %s: %w", k.ID, err)

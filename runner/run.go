@@ -140,6 +140,7 @@ func (r *Run) endFaults(faults *undo.Run) error {
 	err := faults.Close()
 	ended := faults.Records()
 	r.runner.counts.add(r.ID, ended)
+	r.runner.counts.watchdogs.Add(uint64(faults.WatchdogDeaths()))
 	r.Change(func(run *record.Run) { run.Faults = ended })
 	return err
 }
@@ -176,8 +177,6 @@ func (r *Runner) relay(at target.Target) []string {
 
 // conclude judges the run, keeps it and writes its reports.
 func (r *Run) conclude(problem error) (Result, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), concludeTimeout)
-	defer cancel()
 	r.Change(func(run *record.Run) {
 		run.Ended = time.Now()
 		if problem != nil {
@@ -188,33 +187,52 @@ func (r *Run) conclude(problem error) (Result, error) {
 			run.Error = errors.Join(textError(run.Error), problem).Error()
 		}
 	})
-	r.finishPoints(ctx)
+	r.finishPoints(context.Background())
 	run := r.Run()
 	objectives := r.Experiment.Objectives.Or(r.runner.Config.Verdict)
-	nights, nightsErr := r.runner.nights(ctx, run, objectives)
+	nights, nightsErr := r.lastNights(run, objectives)
 	judged := verdict.Judge(run, objectives, nights)
 	result := Result{Run: run, Verdict: judged, Dir: r.runner.Dir(r.ID), Refused: problem}
-	text, err := json.Marshal(judged)
+	return result, errors.Join(nightsErr, r.save(result), r.write(result, nights), r.tell(result))
+}
+
+func (r *Run) lastNights(run record.Run, o verdict.Objectives) ([]verdict.Night, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), nightsTimeout)
+	defer cancel()
+	return r.runner.nights(ctx, run, o)
+}
+
+// save keeps the run in the history, or beside it while that is away. A verdict that cannot be written keeps no run from it.
+func (r *Run) save(result Result) error {
+	text, err := json.Marshal(result.Verdict)
 	if err != nil {
-		return result, fmt.Errorf("writing the verdict of run %s: %w", r.ID, err)
+		text, err = nil, fmt.Errorf("writing the verdict of run %s: %w", r.ID, err)
 	}
-	saved := r.runner.History.SaveOrSpool(ctx, r.runner.spool(), run, string(judged.Outcome), text)
+	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
+	defer cancel()
+	saved := r.runner.History.SaveOrSpool(ctx, r.runner.spool(), result.Run, string(result.Verdict.Outcome), text)
 	if saved != nil {
 		r.runner.counts.historyErrors.Add(1)
 	}
-	return result, errors.Join(nightsErr, saved, r.write(result, nights), r.tell(ctx, result))
+	return errors.Join(err, saved)
 }
 
 // tell tells those whom the request names.
-func (r *Run) tell(ctx context.Context, result Result) error {
+func (r *Run) tell(result Result) error {
 	if len(r.request.Notify) == 0 || r.request.Dry != "" {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), tellTimeout)
+	defer cancel()
 	return r.runner.notifier.Tell(ctx, r.request.Notify, notify.Event{Run: result.Run, Verdict: result.Verdict})
 }
 
-// concludeTimeout bounds what comes after an experiment: the database, InfluxDB, those who are told.
-const concludeTimeout = 5 * time.Minute
+// What comes after an experiment is bounded, each by itself: a database that does not answer keeps nobody from being told.
+const (
+	nightsTimeout = time.Minute
+	saveTimeout   = 5 * time.Minute
+	tellTimeout   = 5 * time.Minute
+)
 
 // textError is an error from a text that a record has; nil from none.
 func textError(text string) error {

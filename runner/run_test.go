@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -84,4 +85,15 @@ func TestARunThatLeavesSomethingBehindHasNotPassed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, verdict.Failed, result.Verdict.Outcome)
 	require.Contains(t, result.Verdict.Reason, "removing what the run has made")
+}
+
+func TestAVerdictThatIsNoJSONLosesNoRun(t *testing.T) {
+	t.Parallel()
+	r := open(t, "")
+	run := prepare(t, r, nothing)
+	err := run.save(Result{Run: run.Run(), Verdict: verdict.Verdict{Outcome: verdict.Passed, Figures: []verdict.Figure{{Value: math.NaN()}}}})
+	require.ErrorContains(t, err, "writing the verdict")
+	kept, err := r.History.Run(t.Context(), run.ID)
+	require.NoError(t, err)
+	require.Equal(t, "passed", kept.Outcome)
 }

@@ -309,7 +309,8 @@ func (r *Runner) retain(ctx context.Context) {
 	}
 }
 
-// removeOld removes the folders of runs that the history has given up, unless a fault of one is still to be undone.
+// removeOld removes the folders of runs that the history has given up, unless a fault of one is still to be undone. What else people
+// keep beside them is theirs.
 func (r *Runner) removeOld(ctx context.Context, now time.Time) error {
 	old := now.Add(-r.Config.History.Retention.Runs)
 	if r.Config.History.Retention.Runs == 0 {
@@ -322,7 +323,7 @@ func (r *Runner) removeOld(ctx context.Context, now time.Time) error {
 	var errs []error
 	for _, f := range folders {
 		info, err := f.Info()
-		if err != nil || !info.ModTime().Before(old) || undo.Living(r.runs(), f.Name()) {
+		if !isID(f.Name()) || err != nil || !info.ModTime().Before(old) || undo.Living(r.runs(), f.Name()) {
 			continue
 		}
 		if _, err := r.History.Run(ctx, f.Name()); !errors.Is(err, history.ErrNotFound) {
@@ -341,6 +342,7 @@ func (r *Runner) removeOld(ctx context.Context, now time.Time) error {
 type counts struct {
 	injected, undone, historyErrors atomic.Uint64
 	stuck                           stuck
+	watchdogs                       atomic.Uint64 // that died and were started again
 	offered, written, dropped       atomic.Uint64
 }
 
@@ -361,6 +363,6 @@ func (r *Runner) counted() serve.Counts {
 	return serve.Counts{
 		FaultsInjected: c.injected.Load(), FaultsUndone: c.undone.Load(), FaultsStuck: c.stuck.count(r.runs()),
 		InfluxOffered: c.offered.Load(), InfluxWritten: c.written.Load(), InfluxDropped: c.dropped.Load(),
-		HistoryErrors: c.historyErrors.Load(),
+		HistoryErrors: c.historyErrors.Load(), WatchdogRestarts: c.watchdogs.Load(),
 	}
 }

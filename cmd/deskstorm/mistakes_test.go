@@ -132,6 +132,15 @@ func TestMistakes(t *testing.T) {
 			code: 1, says: []string{"127.0.0.1:1"}, runs: 1},
 		{name: "secret without a file", experiment: method(loss, nativeOf("action", "fault.api.error", "{target: locked, status: 500, for: 1m}")),
 			config: "locked", code: 2, says: []string{"no-such-token"}, faults: 1, runs: 1},
+		{name: "machine whose key is missing", experiment: method(loss, nativeOf("action", "fault.net.loss",
+			"{target: machine, address: 10.9.0.1, percent: 5, for: 1m}")), config: "locked", code: 2, says: []string{"no-such-key"}, faults: 1, runs: 1},
+		{name: "cloud whose file is missing", experiment: method(loss, nativeOf("action", "desktops.create", "{count: 1}")),
+			config: "cloudless", code: 2, says: []string{"no-such-clouds.yaml"}, runs: 1},
+		{name: "login whose password is missing", experiment: steady("login", "{field: ok}") + method(loss),
+			config: "logins: [{name: smoke, user: smoke, password: {file: no-such-password}}]\nbroker: {url: \"http://127.0.0.1:1\"}\n",
+			code:   2, says: []string{"no-such-password"}, runs: 1},
+		{name: "section that is missing", experiment: method(loss, nativeOf("probe", "promql", "{query: up}")),
+			code: 2, says: []string{"promql needs the section prometheus of the configuration"}, runs: 1},
 		{name: "lab away", experiment: method(loss, nativeOf("action", "fault.api.error", "{target: gone, status: 500, for: 1m}")),
 			config: "locked", code: 2, says: []string{"asking the lab for its state", "127.0.0.1:1"}, faults: 1, runs: 1},
 		{name: "database away", experiment: method(loss), config: "history: {database: {env: TEST_DSN}}\n",
@@ -160,9 +169,12 @@ func TestMistakes(t *testing.T) {
 			case "away":
 				p.file(t, "clouds.yaml", nowhere)
 				text = bytes.ReplaceAll(text, []byte(lab.Dir+"/clouds.yaml"), []byte(p.dir+"/clouds.yaml"))
+			case "cloudless":
+				text = bytes.ReplaceAll(text, []byte(lab.Dir+"/clouds.yaml"), []byte(p.dir+"/no-such-clouds.yaml"))
 			case "locked":
 				text = bytes.Replace(text, []byte("  lab:"), []byte("  locked: {http: {url: \""+lab.Control+"\", token: {file: no-such-token}}, faults: [api.*]}\n"+
-					"  gone: {http: {url: \"http://127.0.0.1:1\"}, faults: [api.*]}\n  lab:"), 1)
+					"  gone: {http: {url: \"http://127.0.0.1:1\"}, faults: [api.*]}\n"+
+					"  machine: {ssh: {address: 127.0.0.1, identity: no-such-key, known_hosts: no-such-hosts}, faults: [net.*]}\n  lab:"), 1)
 			default:
 				text = append(text, test.config...)
 			}
@@ -192,6 +204,54 @@ func TestMistakes(t *testing.T) {
 				require.False(t, f.Undone.IsZero())
 				require.Equal(t, "runner", f.UndoneBy)
 			}
+		})
+	}
+}
+
+// TestCommandsMistakes are those at the runner's other commands.
+func TestCommandsMistakes(t *testing.T) {
+	lab := mistakesLab(t)
+	p := newPlace(t, lab)
+	text, err := os.ReadFile(p.config)
+	require.NoError(t, err)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, taken.Close()) })
+	p.file(t, "clouds.yaml", nowhere)
+	p.file(t, "wrong.yaml", method(nativeOf("action", "fault.none", "{}")))
+	p.file(t, "good.yaml", method(program("true")))
+	scheduled := func(experiment string) string {
+		return string(text) + "schedule: {night: {experiment: " + experiment + ", cron: \"@yearly\"}}\n"
+	}
+	for _, test := range []struct {
+		name, config string
+		args         []string
+		says         []string
+	}{
+		{"serve without a schedule", string(text), []string{"serve"}, []string{"has no schedule; add the section schedule"}},
+		{"serve a wrong experiment", scheduled("wrong.yaml"), []string{"serve"}, []string{"wrong.yaml:4:", `no native action "fault.none"`}},
+		{"serve no experiment", scheduled("no-such.yaml"), []string{"serve"}, []string{"night", "no-such.yaml"}},
+		{"serve where somebody listens", scheduled("good.yaml"), []string{"serve", "--web.listen-address", taken.Addr().String()},
+			[]string{taken.Addr().String(), "address already in use"}},
+		{"serve to everybody", scheduled("good.yaml"), []string{"serve", "--web.listen-address", "0.0.0.0:0"}, []string{"--web.allow-unauthenticated"}},
+		{"cleanup without a cloud", "state: state\n", []string{"cleanup"}, []string{"no section cloud"}},
+		{"cleanup of a cloud that is away", strings.ReplaceAll(string(text), lab.Dir+"/clouds.yaml", p.dir+"/clouds.yaml"), []string{"cleanup"},
+			[]string{"127.0.0.1:1"}},
+		{"report of no run", string(text), []string{"report", "20261126T000000-000000"}, []string{"20261126T000000-000000"}},
+		{"recover with a wrong configuration", "stat: x\n", []string{"recover"}, []string{":1:1: stat: unknown key"}},
+		{"validate", string(text), []string{"validate", p.dir + "/wrong.yaml"}, []string{"wrong.yaml:4:"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			config := p.file(t, strings.ReplaceAll(test.name, " ", "-")+".yaml", strings.Replace(test.config, "/state\n", "/state-"+strings.ReplaceAll(test.name, " ", "-")+"\n", 1))
+			cmd := p.deskstorm(t, append(test.args, "--config.file", config)...)
+			cmd.Dir = p.dir
+			stdout, stderr, code := run(t, cmd)
+			require.Equal(t, 2, code, "%s%s", stdout, stderr)
+			for _, says := range test.says {
+				require.Contains(t, stderr, says)
+			}
+			require.NotContains(t, stdout+stderr, notShown)
 		})
 	}
 }

@@ -23,14 +23,14 @@ var errSilent = errors.New("the database did not answer")
 
 // explain says what an error means for whoever runs the database, and what they can do.
 func (d *Database) explain(err error) error {
-	kind, advice := d.kind(err)
+	advice, kind := d.kind(err)
 	if kind == nil || errors.Is(err, kind) {
 		return err
 	}
 	return fmt.Errorf("%s: %w; %s (%w)", d, kind, advice, err)
 }
 
-func (d *Database) kind(err error) (kind error, advice string) {
+func (d *Database) kind(err error) (advice string, kind error) {
 	var lite *sqlite.Error
 	var postgres *pgconn.PgError
 	var connect *pgconn.ConnectError
@@ -41,34 +41,34 @@ func (d *Database) kind(err error) (kind error, advice string) {
 		// The primary code is the lowest byte (sqlite.org/rescode.html).
 		switch lite.Code() & 0xff {
 		case 13: // SQLITE_FULL
-			return ErrFull, "make room on its file system"
+			return "make room on its file system", ErrFull
 		case 8: // SQLITE_READONLY
-			return ErrReadOnly, "give this program's user the right to write the file and its folder, on a file system mounted for writing"
+			return "give this program's user the right to write the file and its folder, on a file system mounted for writing", ErrReadOnly
 		case 14: // SQLITE_CANTOPEN
-			return ErrReadOnly, "make its folder, and give this program's user the right to write in it"
+			return "make its folder, and give this program's user the right to write in it", ErrReadOnly
 		case 11, 26: // SQLITE_CORRUPT, SQLITE_NOTADB
-			return ErrCorrupt, "move it away to begin a new one, or put a copy of it back that is whole"
+			return "move it away to begin a new one, or put a copy of it back that is whole", ErrCorrupt
 		case 10: // SQLITE_IOERR: also what a full disk says where SQLite maps its shared memory
 			if strings.Contains(err.Error(), "no space left") {
-				return ErrFull, "make room on its file system"
+				return "make room on its file system", ErrFull
 			}
 		}
 	case errors.As(err, &postgres):
 		// PostgreSQL's error codes, appendix A.
 		switch {
 		case postgres.Code == "53100": // disk_full
-			return ErrFull, "make room where the server keeps its data"
+			return "make room where the server keeps its data", ErrFull
 		case postgres.Code == "25006": // read_only_sql_transaction
-			return ErrReadOnly, "it is a standby, or default_transaction_read_only is on: take the primary's address"
+			return "it is a standby, or default_transaction_read_only is on: take the primary's address", ErrReadOnly
 		case strings.HasPrefix(postgres.Code, "XX"): // data_corrupted, index_corrupted, internal_error
-			return ErrCorrupt, "see the server's log"
+			return "see the server's log", ErrCorrupt
 		case strings.HasPrefix(postgres.Code, "57P"), strings.HasPrefix(postgres.Code, "08"), strings.HasPrefix(postgres.Code, "53"):
-			return ErrUnreachable, "see whether the server runs, and how many connections it takes"
+			return "see whether the server runs, and how many connections it takes", ErrUnreachable
 		}
 	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, errSilent):
 		if d.dialect.driver == "pgx" {
-			return ErrUnreachable, "see whether the server runs, and takes connections from this machine"
+			return "see whether the server runs, and takes connections from this machine", ErrUnreachable
 		}
 	}
-	return nil, ""
+	return "", nil
 }

@@ -110,7 +110,7 @@ func Run(ctx context.Context, e *experiment.Experiment, o Options) (*Journal, er
 	}
 	r := &run{Options: o, experiment: e, values: values, outcomes: map[string]outcome{}}
 	if err := r.check(); err != nil {
-		return nil, fmt.Errorf("after configuration and secrets are substituted: %w", err)
+		return nil, fmt.Errorf("the experiment was not begun: %w", err)
 	}
 	if r.journal, err = newJournal(e, values, o); err != nil {
 		return nil, err

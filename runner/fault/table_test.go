@@ -206,6 +206,17 @@ func TestDryRun(t *testing.T) {
 	require.Empty(t, n.plans)
 }
 
+// TestWholeHost: packets of a whole host are also those that control it, however they are said.
+func TestWholeHost(t *testing.T) {
+	env, n := willingEnv()
+	for address, says := range map[string]string{"": "say which packets", "0.0.0.0/0": "is all addresses", "::/0": "is all addresses",
+		"10.0.0.5/0": "is all addresses"} {
+		_, err := call(t, fault.Table(env), "fault.net.blackhole", native.Arguments{"target": "one", "for": "1m", "address": address})
+		require.ErrorContains(t, err, says)
+	}
+	require.Empty(t, n.plans)
+}
+
 // TestBadArguments: each is refused, none panics.
 func TestBadArguments(t *testing.T) {
 	env, n := willingEnv()

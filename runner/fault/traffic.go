@@ -47,6 +47,8 @@ func (r *request) traffic(otherPort int) (t traffic, err error) {
 		}
 	}
 	switch {
+	case t.address.IsValid() && t.address.Bits() == 0:
+		return t, wrong("address", "%s is all addresses; leave it out for that", t.address)
 	case t.port < 0 || t.port > 65535 || r.Has("port") && t.port == 0:
 		return t, wrong("port", "expected 1 to 65535")
 	case t.device != "" && !isDevice(t.device):

@@ -38,6 +38,7 @@ func Table(env Env) []native.Function {
 				Doc: "the part of the answer that is its value, with dots on the way, such as timings_ms.total; absent: all of it"})
 			f.Run = field(f.Run)
 		}
+		f.Verify = p.verify(f.Name)
 		if env.Recorder == nil {
 			f.Run, f.Plan, f.Verify = nil, nil, nil
 		}

@@ -62,7 +62,6 @@ func (p *prober) servers() []native.Function {
 			{Name: "zone", Type: native.Text, Doc: "availability zone, in place of the configuration's"},
 		},
 		Run: p.create, Plan: p.planCreate,
-		Verify: func(a native.Arguments) error { _, _, err := p.spec(a); return err },
 	}, {
 		Name: "desktops.delete", Kind: experiment.Action,
 		Doc:        "Removes the desktops that this run made, and waits until they are gone.",

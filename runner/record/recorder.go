@@ -100,11 +100,6 @@ func (r *Recorder) Outline() Run {
 	return run
 }
 
-// Since returns the aggregates of the windows that begin at t or later, for objectives that are checked while load goes on.
-func (r *Recorder) Since(t time.Time) []*results.Aggregate {
-	return r.Select(func(_ results.Series, start time.Time) bool { return !start.Before(t) })
-}
-
 // Select returns copies of the aggregates that are wanted, by their series and their window's beginning. The function is asked under
 // a lock: it must be quick, and ask nothing of the Recorder.
 func (r *Recorder) Select(want func(s results.Series, start time.Time) bool) []*results.Aggregate {

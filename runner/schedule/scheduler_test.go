@@ -25,7 +25,7 @@ type testClock struct {
 }
 
 func newClock(t testing.TB, now string) *testClock {
-	return &testClock{system: system{time.Now()}, set: moment(t, now).Sub(time.Now())}
+	return &testClock{system: system{time.Now()}, set: time.Until(moment(t, now))}
 }
 
 func (c *testClock) Now() time.Time {

@@ -30,6 +30,7 @@ type guard struct {
 	pipe   *os.File      // the runner's end; nil: there is no watchdog
 	up     chan struct{} // closed while there is one
 	failed error         // why there is none
+	deaths int           // of watchdogs that were at work
 }
 
 const (
@@ -74,7 +75,8 @@ func (g *guard) loop() {
 	defer close(g.ended)
 	for attempts := 0; ; attempts++ {
 		cmd, pipe, err := g.begin()
-		if err == nil {
+		worked := err == nil
+		if worked {
 			attempts = 0
 			g.serve(cmd, pipe)
 			err = errors.New("the watchdog died, and is being started again")
@@ -91,6 +93,9 @@ func (g *guard) loop() {
 		g.log.Warn("the run's watchdog", "error", err)
 		g.mu.Lock()
 		g.failed = err
+		if worked {
+			g.deaths++
+		}
 		g.mu.Unlock()
 		select {
 		case <-g.stop:

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/deskstorm/deskstorm/runner/record"
 	"github.com/deskstorm/deskstorm/runner/target"
 )
@@ -25,6 +27,9 @@ type Report struct {
 // recoverTime is how long Recover goes on trying for each run.
 const recoverTime = 2 * time.Minute
 
+// recoverAtOnce is how many runs are recovered at the same time.
+const recoverAtOnce = 16
+
 // Recover ends the faults of all runs below dir whose runner has died, also when that was before the machine's last boot. It is fine to
 // do so again, and while watchdogs are at the same. The error joins what could not be ended or read.
 func Recover(ctx context.Context, dir string, do target.Executor, log *slog.Logger) (Report, error) {
@@ -39,16 +44,29 @@ func Recover(ctx context.Context, dir string, do target.Executor, log *slog.Logg
 	if err != nil {
 		return report, fmt.Errorf("looking for what dead runs left behind: %w", err)
 	}
-	var errs []error
-	for _, e := range entries {
+	// Side by side: a target that cannot be reached takes the whole time, and holds up nobody.
+	reports, errs := make([]Report, len(entries)), make([]error, len(entries))
+	var runs errgroup.Group
+	runs.SetLimit(recoverAtOnce)
+	for i, e := range entries {
 		j := journal{filepath.Join(dir, e.Name())}
 		if !e.IsDir() || !j.exists() {
 			continue
 		}
 		k := &keeper{journal: j, do: do, by: byRecover, log: log.With("run", e.Name()), settle: defaultSettle}
-		if err := k.recover(ctx, e.Name(), &report); err != nil {
-			errs = append(errs, fmt.Errorf("recovering the run %s: %w", e.Name(), err))
-		}
+		runs.Go(func() error {
+			if err := k.recover(ctx, e.Name(), &reports[i]); err != nil {
+				errs[i] = fmt.Errorf("recovering the run %s: %w", e.Name(), err)
+			}
+			return nil
+		})
+	}
+	_ = runs.Wait()
+	for _, one := range reports {
+		report.Undone = append(report.Undone, one.Undone...)
+		report.Left = append(report.Left, one.Left...)
+		report.Living = append(report.Living, one.Living...)
+		report.Unread = append(report.Unread, one.Unread...)
 	}
 	return report, errors.Join(errs...)
 }

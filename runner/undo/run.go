@@ -310,6 +310,16 @@ func (r *Run) Active(id string) bool {
 	return s != nil && s.undone.IsZero()
 }
 
+// WatchdogDeaths is how often the run's watchdog died, and was started again.
+func (r *Run) WatchdogDeaths() int {
+	if r.watchdog == nil {
+		return 0
+	}
+	r.watchdog.mu.Lock()
+	defer r.watchdog.mu.Unlock()
+	return r.watchdog.deaths
+}
+
 // Close ends all faults, and then the watchdog. What could not be ended is an error, and the watchdog's from then on.
 func (r *Run) Close() error {
 	r.mu.Lock()

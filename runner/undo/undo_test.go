@@ -357,6 +357,35 @@ func TestRecoverFails(t *testing.T) {
 	require.Contains(t, report.Left[0].Error, "the host is down")
 }
 
+// A run whose target cannot be reached does not keep the others', and whoever waits for Recover, for its whole time.
+func TestRecoverSideBySide(t *testing.T) {
+	dir := t.TempDir()
+	ended := make(chan struct{})
+	s := &stage{on: map[string]func(context.Context) error{
+		"undo a": func(ctx context.Context) error { // cannot be reached, until the other is done
+			select {
+			case <-ended:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+		"undo b": func(context.Context) error { close(ended); return nil },
+	}}
+	for _, id := range []string{"a", "b"} {
+		r, err := Open(dir, "run-"+id, s, Options{})
+		require.NoError(t, err)
+		require.NoError(t, r.Inject(t.Context(), plan(id)))
+		r.die()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	report, err := Recover(ctx, dir, s, nil)
+	require.NoError(t, err)
+	require.Len(t, report.Undone, 2)
+	require.Equal(t, "a", report.Undone[0].ID)
+}
+
 // TestDiskFull: nothing is injected then, and what is injected is undone all the same.
 func TestDiskFull(t *testing.T) {
 	if os.Geteuid() != 0 {
