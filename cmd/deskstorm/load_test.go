@@ -128,7 +128,7 @@ export default function () { sleep(0.1); }
 	go func() {
 		for t.Context().Err() == nil {
 			k6 := children(t, os.Getpid())
-			if len(k6) == 2 && len(recorder.Since(time.Time{})) > 0 {
+			if len(k6) == 2 && len(recorder.Run().Windows) > 0 {
 				pid, _ := strconv.Atoi(k6[0])
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 				return
