@@ -41,6 +41,8 @@ func newCleanupCommand() *cobra.Command {
 			report, err := r.Cleanup(ctx, o)
 			out := cmd.OutOrStdout()
 			if asJSON {
+				report.Removed, report.Left = append([]ledger.Found{}, report.Removed...), append([]ledger.Found{}, report.Left...)
+				report.Living = append([]string{}, report.Living...) // null is no list
 				if err := printJSON(cmd, report); err != nil {
 					return fmt.Errorf("printing what was removed: %w", err)
 				}

@@ -207,7 +207,8 @@ func (r *run) end(status record.Status, err error) {
 	if err != nil {
 		err = errors.New(r.values.Hide(err.Error()))
 		r.errs = append(r.errs, err)
-		r.Log.Error("experiment cannot go on", "status", status, "error", err)
+		// The run's result says it again: whoever waits for that has it in the midst of what is going on otherwise.
+		r.Log.Info("experiment cannot go on", "status", status, "error", err)
 	}
 }
 

@@ -102,7 +102,7 @@ func (r Report) page() page {
 		})
 	}
 	for _, n := range slices.Backward(r.Nights) {
-		p.Nights = append(p.Nights, nightRow{n.RunID, moment(n.Began), words(n.Outcome), string(n.Outcome)})
+		p.Nights = append(p.Nights, nightRow{n.RunID, n.Began.Format("2006-01-02 15:04 MST"), words(n.Outcome), string(n.Outcome)})
 	}
 	for _, g := range r.Run.Generators {
 		p.Generators = append(p.Generators, generator(g))

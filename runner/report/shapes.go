@@ -40,6 +40,11 @@ type timelineRow struct {
 // timeline is what was done when, from the run's begin to its end.
 func (r Report) timeline() []timelineRow {
 	from, until := r.Run.Began, r.Run.Ended
+	for _, f := range r.Run.Faults { // a watchdog may have ended it after the runner's death
+		if f.Undone.After(until) {
+			until = f.Undone
+		}
+	}
 	if !until.After(from) {
 		return nil
 	}

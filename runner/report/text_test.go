@@ -189,3 +189,14 @@ func TestGoesOn(t *testing.T) {
 	require.NoError(t, r.Text(&b, false))
 	require.Contains(t, b.String(), "GOES ON  Long\n")
 }
+
+// TestFaultOfADeadRun: what the watchdog ended after the runner's death is among what was done.
+func TestFaultOfADeadRun(t *testing.T) {
+	now := time.Date(2026, 11, 26, 2, 15, 0, 0, time.UTC)
+	run := record.Run{ID: "r", Title: "Died", Began: now, Ended: now, Status: record.Interrupted, Error: "the runner died", Faults: []record.Fault{
+		{Fault: "ldap.slow", What: "requests take longer", Injected: now.Add(5 * time.Second), Undone: now.Add(9 * time.Second), UndoneBy: "watchdog"}}}
+	r := report.Report{Run: run, Verdict: verdict.Judge(run, verdict.Objectives{}, nil)}
+	var b bytes.Buffer
+	require.NoError(t, r.HTML(&b))
+	require.Contains(t, b.String(), "<td>ldap.slow: requests take longer</td><td>after 4s by watchdog</td>")
+}

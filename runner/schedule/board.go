@@ -50,7 +50,7 @@ func (b *board) admit(s *Start) (admission, Skip) {
 	case job.Overlap == OverlapQueue && !byHand:
 		return wait, Skip{}
 	}
-	return refuse, Skip{Overlapped, fmt.Sprintf("the run of %s goes on", run.Occurrence.In(job.Zone).Format("2006-01-02 15:04"))}
+	return refuse, Skip{Overlapped, fmt.Sprintf("the run of %s goes on", run.Occurrence.In(job.Zone).Format("2006-01-02 15:04 MST"))}
 }
 
 // groupBusy says whether a run must wait for its group: for one that runs, or for one that waited before.

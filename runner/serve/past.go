@@ -52,8 +52,12 @@ func (p *past) look(ctx context.Context, h History) ([]Entry, error) {
 	}
 	all := slices.Clone(p.kept)
 	for _, e := range p.own {
-		if !slices.ContainsFunc(p.kept, func(k Entry) bool { return e.ID != "" && k.ID == e.ID }) {
+		i := slices.IndexFunc(p.kept, func(k Entry) bool { return e.ID != "" && k.ID == e.ID })
+		switch {
+		case i < 0:
 			all = append(all, e)
+		case e.Outcome != Passed: // a list of the history has no verdicts, and so not why a run deviated
+			all[i].Reason = cmp.Or(all[i].Reason, e.Reason)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Entry) int { return cmp.Or(b.Began.Compare(a.Began), cmp.Compare(b.ID, a.ID)) })

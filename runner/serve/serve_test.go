@@ -361,6 +361,29 @@ func TestMetrics(t *testing.T) {
 	require.Empty(t, problems)
 }
 
+// terse is a history whose lists say nothing of verdicts.
+type terse struct{ *lab }
+
+func (h terse) List(ctx context.Context, job string, limit int) ([]serve.Entry, error) {
+	all, err := h.lab.List(ctx, job, limit)
+	for i := range all {
+		all[i].Reason = ""
+	}
+	return all, err
+}
+
+// TestReasons: why a run deviated stays on the page when the history has the run.
+func TestReasons(t *testing.T) {
+	l := start(t, func(o *serve.Options, l *lab) { o.History = terse{l} })
+	require.Equal(t, 202, l.do(t, "POST", "/v1/jobs/smoke/run", "").status)
+	l.end <- serve.Result{Outcome: serve.Deviated, Reason: "p95 is 31 s"}
+	s := l.await(t, "it ended", func(s serve.State) bool { return len(s.Runs) == 1 })
+	require.Equal(t, "p95 is 31 s", s.Runs[0].Reason)
+	s = l.state(t)
+	require.Len(t, s.Runs, 1)
+	require.Equal(t, "p95 is 31 s", s.Runs[0].Reason)
+}
+
 // TestOtherRunners: a runner that stands by shows and measures what the one that leads has run, and so does one that takes the lead over.
 func TestOtherRunners(t *testing.T) {
 	l := start(t, func(_ *serve.Options, l *lab) {

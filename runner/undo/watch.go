@@ -36,6 +36,9 @@ const (
 	defaultLease  = 30 * time.Second
 	defaultGiveUp = 24 * time.Hour
 	watchTick     = time.Second
+	// runnerFirst is how long after a fault's time the runner may take to undo it before the watchdog does: both notice at once, and a
+	// report that has the watchdog in it says that the runner did not do its part.
+	runnerFirst = 2 * time.Second
 )
 
 // Watch is a run's watchdog: it ends a fault when its time is over, and all faults when the runner has died or is silent for longer than
@@ -191,7 +194,7 @@ func (w *watch) step(ctx context.Context) (int, error) {
 			// By the wall clock, which may have been set since, only if that is sooner.
 			w.seen[id] = now.Add(min(max(s.plan.For-now.Sub(s.injected), 0), s.plan.For))
 		}
-		if (w.gone || w.hung || !now.Before(w.seen[id])) && !w.busy[id] && !now.Before(w.next[id]) {
+		if (w.gone || w.hung || !now.Before(w.seen[id].Add(runnerFirst))) && !w.busy[id] && !now.Before(w.next[id]) {
 			due = append(due, s)
 		}
 	}
