@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -194,7 +196,7 @@ func TestMistakes(t *testing.T) {
 			require.NotContains(t, stdout+stderr, notShown)
 			p.settled(t, "wrong")
 			runs, err := os.ReadDir(filepath.Join(p.dir, "state", "runs"))
-			if !os.IsNotExist(err) {
+			if !errors.Is(err, fs.ErrNotExist) {
 				require.NoError(t, err)
 			}
 			require.Len(t, runs, test.runs)

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -66,7 +68,7 @@ func (p *place) deskstorm(t *testing.T, args ...string) *exec.Cmd {
 // run is the run's id; empty: it was killed before it had one.
 func (p *place) run(t *testing.T) string {
 	runs, err := os.ReadDir(filepath.Join(p.dir, "state", "runs"))
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}
 	require.NoError(t, err)
@@ -82,7 +84,7 @@ func (p *place) faults(t *testing.T, run string) []record.Fault {
 		return nil
 	}
 	records, err := undo.Records(filepath.Join(p.dir, "state", "runs"), run)
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	require.NoError(t, err)
@@ -145,7 +147,7 @@ func (p *place) processes(t *testing.T) (all []process) {
 			continue
 		}
 		environment, err := os.ReadFile(filepath.Join(f, "environ"))
-		if err != nil && !os.IsNotExist(err) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(f))
