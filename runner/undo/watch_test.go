@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,7 +67,10 @@ func TestWatchdogOutlivesTheRunner(t *testing.T) {
 	for _, id := range []string{"a", "b", "c"} {
 		undoneBy(t, dir, id, byWatchdog)
 	}
-	require.Equal(t, []string{"undo c", "undo b", "undo a", "undo c"}, s.said()[2:], "what was interrupted is undone twice")
+	did := s.said()[2:]
+	require.Len(t, did, 4, "what was interrupted is undone twice")
+	again := slices.Index(did[1:], "undo c") + 1 // on a busy machine before the others are done
+	require.Equal(t, []string{"undo c", "undo b", "undo a"}, slices.Delete(did, again, again+1))
 }
 
 // TestFolderRemoved: by a cleaner of temporary files; what is injected is still there.
