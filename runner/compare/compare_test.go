@@ -194,10 +194,7 @@ func TestNotes(t *testing.T) {
 // TestFalseAlarms counts how often two runs of the same cloud are called different. Without nights only what happens within a run is
 // known, so that clouds that differ from night to night are called wrongly: that is what the note says.
 func TestFalseAlarms(t *testing.T) {
-	pairs := 40
-	if testing.Short() {
-		pairs = 5
-	}
+	const pairs = 40
 	for _, test := range []struct {
 		name   string
 		night  float64
