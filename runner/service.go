@@ -309,13 +309,13 @@ func (r *Runner) retain(ctx context.Context) {
 	}
 }
 
-// removeOld removes the folders of runs that the history has given up, unless a fault of one is still to be undone. What else people
-// keep beside them is theirs.
+// removeOld removes the folders of runs whose windows the history has given up: reports are made anew from what it has kept. A folder
+// stays while a fault of its run is still to be undone. What else people keep beside them is theirs.
 func (r *Runner) removeOld(ctx context.Context, now time.Time) error {
-	old := now.Add(-r.Config.History.Retention.Runs)
-	if r.Config.History.Retention.Runs == 0 {
+	if r.Config.History.Retention.Windows == 0 {
 		return nil
 	}
+	old := now.Add(-r.Config.History.Retention.Windows)
 	folders, err := os.ReadDir(r.runs())
 	if err != nil {
 		return err
@@ -326,7 +326,8 @@ func (r *Runner) removeOld(ctx context.Context, now time.Time) error {
 		if !isID(f.Name()) || err != nil || !info.ModTime().Before(old) || undo.Living(r.runs(), f.Name()) {
 			continue
 		}
-		if _, err := r.History.Run(ctx, f.Name()); !errors.Is(err, history.ErrNotFound) {
+		kept, err := r.History.Run(ctx, f.Name())
+		if err != nil && !errors.Is(err, history.ErrNotFound) || len(kept.Windows) > 0 {
 			continue
 		}
 		settled, err := undo.Settled(r.runs(), f.Name())
