@@ -30,7 +30,8 @@ func ldapSlow() kind {
 			if err != nil {
 				return err
 			}
-			return r.relays(ctx, t, delay, jitter)
+			// Who asks a directory keeps connections open for hours.
+			return r.relays(ctx, t, delay, jitter, true)
 		},
 		lab: func(_ context.Context, r *request) error {
 			if err := r.without("a lab has one directory", directoryParameters()); err != nil {

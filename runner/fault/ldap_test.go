@@ -83,7 +83,10 @@ func TestLDAPInside(t *testing.T) {
 		return time.Since(began)
 	}
 	before := slow()
+	pooled, err := dial()
+	require.NoError(t, err)
 	w.breaks("ldap.slow", arguments(native.Arguments{"delay": "200ms"}), func(fault.Plan) {
+		require.Error(t, pooled.Bind(s.AdminDN, s.AdminPassword), "a connection from before is reset, so that its owner comes again")
 		got := slow()
 		t.Logf("a bind took %s, and %s with 200 ms each way", before, got)
 		require.GreaterOrEqual(t, got, 400*time.Millisecond)

@@ -58,7 +58,7 @@ func netDelay() kind {
 			case t.device != "" && (t.address.IsValid() || t.port != 0):
 				return errors.New("say device, or address and port: the queues of a device delay all that it sends")
 			case t.device == "":
-				return r.relays(ctx, t, delay, jitter)
+				return r.relays(ctx, t, delay, jitter, false)
 			case !r.can(ctx, "netem"):
 				return errors.New("the kernel there cannot delay packets: it has no sch_netem; say address and port, and a relay delays connections")
 			}
@@ -94,8 +94,9 @@ const (
 // relayGroup is the first of the group ids of relays: nobody's, and no user namespace's (subgid(5)).
 const relayGroup = 0x7d000000
 
-// relays sends new TCP connections from and through the target to a service through a relay at the target.
-func (r *request) relays(ctx context.Context, t traffic, delay, jitter time.Duration) error {
+// relays sends new TCP connections from and through the target to a service through a relay at the target. Those that exist go on
+// without delay, or are reset, so that who keeps them open comes again.
+func (r *request) relays(ctx context.Context, t traffic, delay, jitter time.Duration, reset bool) error {
 	if !t.address.IsValid() || !t.address.IsSingleIP() || t.port == 0 {
 		return native.Wrong("address", "the relay needs the service's IP address, and its port")
 	}
@@ -118,8 +119,12 @@ func (r *request) relays(ctx context.Context, t traffic, delay, jitter time.Dura
 	}
 	pidFile := r.machine.RunDir + "/" + r.tableName() + ".pid"
 	r.whats("what is sent on new TCP connections to %s is delayed by %s, each way", config.Upstream, spread(delay, jitter))
-	r.Notes["by"] = "a relay in user space: the service sees connections from the target's address; those that exist go on without " +
-		"delay, those through the relay end with the fault"
+	existing, resets := "go on without delay", ""
+	if reset {
+		existing, resets = "are reset when they are used", notRelayed(fmt.Sprintf("%s daddr %s tcp dport %d", family, showAddress(t.address), t.port), group)
+	}
+	r.Notes["by"] = "a relay in user space: the service sees connections from the target's address; those that exist " + existing +
+		", those through the relay end with the fault"
 
 	r.applies(target.Step{Start: &target.Start{Argv: slices.Concat(program, config.Args()), PidFile: pidFile}}, r.listens("t", port, 1))
 	// Only by their first packet: of a connection that exists the kernel may begin to know now, and would redirect it in its midst.
@@ -137,10 +142,27 @@ func (r *request) relays(ctx context.Context, t traffic, delay, jitter time.Dura
 		type filter hook input priority -10; policy accept;
 		tcp dport %d ct state new ct status & dnat == 0 drop
 	}
-`, service, port, service, group, port, port))
+%s`, service, port, service, group, port, port, resets))
 	// After the filter, so that no connection is sent to a relay that is gone.
 	r.undoes(target.Step{Signal: &target.Signal{PidFile: pidFile, Program: path.Base(program[0]), Signal: "KILL"}})
 	return err
+}
+
+// notRelayed are chains that reset what still goes to a service after connections were redirected: those that existed before.
+func notRelayed(service string, group int) string {
+	return fmt.Sprintf(`	chain arrived {
+		type filter hook input priority -10; policy accept;
+		iifname != "lo" %s counter reject with tcp reset
+	}
+	chain through {
+		type filter hook forward priority -10; policy accept;
+		%s counter reject with tcp reset
+	}
+	chain gone {
+		type filter hook output priority -10; policy accept;
+		%s meta skgid != %d counter reject with tcp reset
+	}
+`, service, service, service, group)
 }
 
 // listens is a step that waits until so many sockets, of TCP ("t") or UDP ("u"), are at a port: a program that was started may not be
