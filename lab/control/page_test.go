@@ -1,25 +1,20 @@
 package control_test
 
 import (
-	"context"
 	"encoding/json"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/deskstorm/deskstorm/internal/browsertest"
 
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/lab/sim"
 )
-
-// screenshotEnv is a folder in which TestPage leaves pictures of the page, for people to look at.
-const screenshotEnv = "CONTROL_TEST_SCREENSHOTS"
 
 // TestPageNeedsNothing: the page loads nothing from elsewhere, and the browser is told to let it.
 func TestPageNeedsNothing(t *testing.T) {
@@ -34,7 +29,7 @@ func TestPageNeedsNothing(t *testing.T) {
 func TestPage(t *testing.T) {
 	qemutest.RequireProgram(t, "chromium", "chromium")
 	l := start(t, sim.Config{Servers: seeds(24), Hosts: make([]sim.Host, 8)})
-	ctx, complaints := browse(t)
+	ctx, complaints := browsertest.Open(t)
 	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate(l.url)))
 	text := func(selector string) (is string) {
 		require.NoError(t, chromedp.Run(ctx, chromedp.TextContent(selector, &is, chromedp.ByQuery)))
@@ -51,7 +46,7 @@ func TestPage(t *testing.T) {
 	await("#hosts", `compute01.*3 desktops.*compute08`)
 	await("#sites", `N112.*12`)
 	await("#faults", "None")
-	picture(ctx, t, "healthy.png", "light")
+	browsertest.Picture(ctx, t, "healthy", 1280, "light")
 
 	require.NoError(t, chromedp.Run(ctx, chromedp.SetValue("#host", "compute03", chromedp.ByQuery),
 		chromedp.SetValue("#duration", "none", chromedp.ByQuery)))
@@ -75,8 +70,8 @@ func TestPage(t *testing.T) {
 	l.do(t, "GET", "/v1/types", "")
 	require.Error(t, l.open(t, l.Servers()[0].ID))
 	await("#requests", "nova503")
-	picture(ctx, t, "broken.png", "light")
-	picture(ctx, t, "broken-dark.png", "dark")
+	browsertest.Picture(ctx, t, "broken", 1280, "light")
+	browsertest.Picture(ctx, t, "broken", 1280, "dark")
 	require.Empty(t, complaints())
 }
 
@@ -90,7 +85,7 @@ func TestNamesAreText(t *testing.T) {
 	order, err := json.Marshal(map[string]string{"type": "desktop.no_lease", "name": name})
 	require.NoError(t, err)
 	l.inject(t, string(order))
-	ctx, complaints := browse(t)
+	ctx, complaints := browsertest.Open(t)
 	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate(l.url)))
 	for _, selector := range []string{"#hosts", "#sites", "#faults", "#host"} {
 		require.Eventually(t, func() bool {
@@ -103,49 +98,4 @@ func TestNamesAreText(t *testing.T) {
 	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`document.images.length`, &images)))
 	require.Zero(t, images)
 	require.Empty(t, complaints())
-}
-
-// browse starts a browser that tells nobody of it, and returns what the page's script complains of.
-func browse(t *testing.T) (ctx context.Context, complaints func() []string) {
-	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 1000))
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute) // which would end before the browser is told to
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(cancel)
-	ctx, _ = chromedp.NewContext(ctx)
-	t.Cleanup(func() { require.NoError(t, chromedp.Cancel(ctx)) }) // waits for its end: its folder is removed next
-	said := make(chan string, 100)
-	chromedp.ListenTarget(ctx, func(event any) {
-		switch e := event.(type) {
-		case *runtime.EventExceptionThrown:
-			said <- e.ExceptionDetails.Error()
-		case *runtime.EventConsoleAPICalled:
-			said <- e.Type.String()
-		}
-	})
-	return ctx, func() (all []string) {
-		for {
-			select {
-			case s := <-said:
-				all = append(all, s)
-			default:
-				return all
-			}
-		}
-	}
-}
-
-func picture(ctx context.Context, t *testing.T, name, scheme string) {
-	t.Helper()
-	dir := os.Getenv(screenshotEnv)
-	if dir == "" {
-		return
-	}
-	var png []byte
-	require.NoError(t, chromedp.Run(ctx,
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
-		chromedp.FullScreenshot(&png, 100)))
-	require.NoError(t, os.WriteFile(dir+"/"+name, png, 0o600))
 }

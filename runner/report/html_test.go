@@ -3,25 +3,20 @@ package report_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/deskstorm/deskstorm/internal/browsertest"
 
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/runner/report"
 )
-
-// screenshotEnv is a folder in which TestPage leaves pictures of the page, for people to look at.
-const screenshotEnv = "REPORT_TEST_SCREENSHOTS"
 
 // TestPageNeedsNothing: the page loads nothing from elsewhere, and tells the browser to let it.
 func TestPageNeedsNothing(t *testing.T) {
@@ -39,7 +34,7 @@ func TestPageNeedsNothing(t *testing.T) {
 // TestPage: in a real browser every chart has lines, at a desk's and a telephone's width, and nothing is complained of.
 func TestPage(t *testing.T) {
 	qemutest.RequireProgram(t, "chromium", "chromium")
-	ctx, complaints := browse(t)
+	ctx, complaints := browsertest.Open(t)
 	open(ctx, t, sample(t))
 	for _, width := range []int64{1280, 400} {
 		require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(width, 1000)))
@@ -74,7 +69,7 @@ func TestPage(t *testing.T) {
 			`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &overflow)))
 		require.Zero(t, overflow, "the page is wider than %d", width)
 		for _, scheme := range []string{"light", "dark"} {
-			picture(ctx, t, fmt.Sprintf("report-%d-%s.png", width, scheme), scheme)
+			browsertest.Picture(ctx, t, "report", int64(width), scheme)
 		}
 	}
 	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(1280, 1000)))
@@ -85,7 +80,7 @@ func TestPage(t *testing.T) {
 // printed prints the page, for people to look at.
 func printed(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
-	dir := os.Getenv(screenshotEnv)
+	dir := os.Getenv(browsertest.Folder)
 	if dir == "" {
 		return
 	}
@@ -101,14 +96,14 @@ func printed(ctx context.Context, t *testing.T, name string) {
 // TestPageOfHostileTexts: what others wrote is text.
 func TestPageOfHostileTexts(t *testing.T) {
 	qemutest.RequireProgram(t, "chromium", "chromium")
-	ctx, complaints := browse(t)
+	ctx, complaints := browsertest.Open(t)
 	open(ctx, t, hostile())
 	var images, scripts int
 	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`document.images.length`, &images),
 		chromedp.Evaluate(`document.scripts.length`, &scripts)))
 	require.Zero(t, images)
 	require.Equal(t, 2, scripts)
-	picture(ctx, t, "hostile.png", "light")
+	browsertest.Picture(ctx, t, "hostile", 1280, "light")
 	require.Empty(t, complaints())
 }
 
@@ -119,54 +114,4 @@ func open(ctx context.Context, t *testing.T, r report.Report) {
 	path := filepath.Join(t.TempDir(), "report.html")
 	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
 	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate("file://"+path)))
-}
-
-// browse starts a browser that tells nobody of it, and returns what it complains of.
-func browse(t *testing.T) (ctx context.Context, complaints func() []string) {
-	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 1000))
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute) // which would end before the browser is told to
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(cancel)
-	ctx, _ = chromedp.NewContext(ctx)
-	t.Cleanup(func() { require.NoError(t, chromedp.Cancel(ctx)) }) // waits for its end: its folder is removed next
-	said := make(chan string, 100)
-	chromedp.ListenTarget(ctx, func(event any) {
-		switch e := event.(type) {
-		case *runtime.EventExceptionThrown:
-			said <- e.ExceptionDetails.Error()
-		case *runtime.EventConsoleAPICalled:
-			said <- e.Type.String()
-		case *log.EventEntryAdded: // what the policy refuses is here
-			if e.Entry.Level == log.LevelError {
-				said <- e.Entry.Text
-			}
-		}
-	})
-	require.NoError(t, chromedp.Run(ctx, log.Enable()))
-	return ctx, func() (all []string) {
-		for {
-			select {
-			case s := <-said:
-				all = append(all, s)
-			default:
-				return all
-			}
-		}
-	}
-}
-
-func picture(ctx context.Context, t *testing.T, name, scheme string) {
-	t.Helper()
-	dir := os.Getenv(screenshotEnv)
-	if dir == "" {
-		return
-	}
-	var png []byte
-	require.NoError(t, chromedp.Run(ctx,
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
-		chromedp.FullScreenshot(&png, 100)))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, name), png, 0o600))
 }

@@ -1,30 +1,25 @@
 package serve_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
+	"github.com/deskstorm/deskstorm/internal/browsertest"
+
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/runner/serve"
 )
-
-// screenshotEnv is a folder in which TestPage leaves pictures of the page, for people to look at.
-const screenshotEnv = "SERVE_TEST_SCREENSHOTS"
 
 // TestPageNeedsNothing: the page loads nothing from elsewhere, and the browser is told to let it.
 func TestPageNeedsNothing(t *testing.T) {
@@ -58,7 +53,7 @@ func TestPage(t *testing.T) {
 				Outcome: serve.Failed, Reason: "the cloud did not answer"},
 		}
 	})
-	ctx, complaints := browse(t)
+	ctx, complaints := browsertest.Open(t)
 	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate(l.url)))
 	text := func(selector string) (is string) {
 		require.NoError(t, chromedp.Run(ctx, chromedp.TextContent(selector, &is, chromedp.ByQuery)))
@@ -75,7 +70,7 @@ func TestPage(t *testing.T) {
 	await("#glance", "^starts the runs$")
 	await("#jobs", `boot-storm 15 2 \* \* 1-5 · Europe/Berlinin .*deviated`)
 	await("#runs", "p95 of the first picture at site north")
-	picture(ctx, t, "idle", 1280, "light")
+	browsertest.Picture(ctx, t, "idle", 1280, "light")
 
 	click("Run now: dhcp-renewal")
 	await("#running", `dhcp-renewal by handmethod · start 200 desktopsfor .*since .*5 % of packets`)
@@ -87,10 +82,10 @@ func TestPage(t *testing.T) {
 	require.True(t, disabled, "it runs already")
 	require.NoError(t, chromedp.Run(ctx, chromedp.Click(`li[data-key="boot-storm"] summary`, chromedp.ByQuery)))
 	await(`li[data-key="boot-storm"]`, "CES?T.*Jitterup to 20 min")
-	picture(ctx, t, "running", 1280, "light")
-	picture(ctx, t, "running", 1280, "dark")
-	picture(ctx, t, "running", 400, "light")
-	picture(ctx, t, "running", 400, "dark")
+	browsertest.Picture(ctx, t, "running", 1280, "light")
+	browsertest.Picture(ctx, t, "running", 1280, "dark")
+	browsertest.Picture(ctx, t, "running", 400, "light")
+	browsertest.Picture(ctx, t, "running", 400, "dark")
 	var wide bool
 	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(400, 900),
 		chromedp.Evaluate(`document.documentElement.scrollWidth > 400`, &wide)))
@@ -113,7 +108,7 @@ func TestPage(t *testing.T) {
 	await(`li[data-key="smoke"]`, "smoke paused.*Not before it is resumed")
 	require.NotNil(t, l.state(t).Jobs[2].Paused)
 	await("#tiles", "1 paused")
-	picture(ctx, t, "paused", 1280, "light")
+	browsertest.Picture(ctx, t, "paused", 1280, "light")
 	require.NoError(t, chromedp.Run(ctx, chromedp.KeyEvent(" ")))
 	await(`li[data-key="smoke"]`, "smoke 0 0 1 1")
 	require.Nil(t, l.state(t).Jobs[2].Paused)
@@ -121,7 +116,7 @@ func TestPage(t *testing.T) {
 	// What is refused can be insisted on, where that is sensible.
 	click("Run now: closed")
 	await(`li[data-key="closed"] .ask`, "Nothing is started now: in the blackout .*Run anyway")
-	picture(ctx, t, "closed", 400, "light")
+	browsertest.Picture(ctx, t, "closed", 400, "light")
 	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(1280, 1000),
 		chromedp.KeyEvent(kb.Enter))) // the button has the focus
 	await("#running", "closed")
@@ -144,7 +139,7 @@ func TestPageInTrouble(t *testing.T) {
 		o.Jobs = jobs(t, sample+"host-reboot:\n  experiment: host-reboot\n  cron: '0 4 * * 6'\n  group: compute\n  deadline: 2h\n")
 		l.broken = errors.New("database disk image is malformed")
 	})
-	ctx, complaints := browse(t)
+	ctx, complaints := browsertest.Open(t)
 	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate(l.url)))
 	await := func(selector, says string) {
 		require.Eventually(t, func() bool {
@@ -159,13 +154,13 @@ func TestPageInTrouble(t *testing.T) {
 	}
 	await("#waiting", `host-reboot waitsfor another run's end, since .*, until .* at the latest`)
 	await("#tiles", "running, 1 waiting")
-	picture(ctx, t, "trouble", 1280, "light")
-	picture(ctx, t, "trouble", 400, "dark")
+	browsertest.Picture(ctx, t, "trouble", 1280, "light")
+	browsertest.Picture(ctx, t, "trouble", 400, "dark")
 	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(1280, 1000),
 		chromedp.Click(`button[aria-label="Do not run: host-reboot"]`, chromedp.ByQuery)))
 	await("#waiting", "^$")
 	await("#skipped", "host-reboot .*it was cancelled while it waited")
-	picture(ctx, t, "skipped", 1280, "dark")
+	browsertest.Picture(ctx, t, "skipped", 1280, "dark")
 	l.end <- serve.Result{Outcome: serve.Passed}
 	await("#runs", "passedboot-storm")
 	require.Empty(t, complaints())
@@ -177,7 +172,7 @@ func TestReportIsAlone(t *testing.T) {
 	l := start(t, func(_ *serve.Options, l *lab) {
 		l.history = []serve.Entry{{ID: "1", Job: "smoke", Outcome: serve.Passed, Reported: true}}
 	})
-	ctx, _ := browse(t)
+	ctx, _ := browsertest.Open(t)
 	var title string
 	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate(l.url+"/runs/1/report"), chromedp.Title(&title)))
 	require.Equal(t, "null", title)
@@ -191,7 +186,7 @@ func TestOtherOrigin(t *testing.T) {
 		fmt.Fprint(w, "<!doctype html><title>evil</title>")
 	}))
 	t.Cleanup(evil.Close)
-	ctx, _ := browse(t)
+	ctx, _ := browsertest.Open(t)
 	var done bool
 	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate(evil.URL), chromedp.Evaluate(
 		`fetch("`+l.url+`/v1/jobs/smoke/pause", {method: "POST", mode: "no-cors"}).then(() => true)`, &done,
@@ -211,7 +206,7 @@ func TestTextIsText(t *testing.T) {
 	l := start(t, func(_ *serve.Options, l *lab) {
 		l.history = []serve.Entry{{ID: name, Job: name, Title: name, Trigger: name, Outcome: name, Reason: name, Reported: true}}
 	})
-	ctx, complaints := browse(t)
+	ctx, complaints := browsertest.Open(t)
 	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate(l.url)))
 	require.Eventually(t, func() bool {
 		var is string
@@ -222,56 +217,4 @@ func TestTextIsText(t *testing.T) {
 	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`document.images.length`, &images)))
 	require.Zero(t, images)
 	require.Empty(t, complaints())
-}
-
-// browse starts a browser that tells nobody of it, and returns what the page's script complains of.
-func browse(t *testing.T) (ctx context.Context, complaints func() []string) {
-	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox,
-		chromedp.DisableGPU,
-		chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 1000))
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()),
-		2*time.Minute) // which would end before the browser is told to
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(cancel)
-	ctx, _ = chromedp.NewContext(ctx)
-	t.Cleanup(func() { require.NoError(t, chromedp.Cancel(ctx)) }) // waits for its end: its folder is removed next
-	said := make(chan string, 100)
-	chromedp.ListenTarget(ctx, func(event any) {
-		switch e := event.(type) {
-		case *runtime.EventExceptionThrown:
-			said <- e.ExceptionDetails.Error()
-		case *runtime.EventConsoleAPICalled:
-			said <- e.Type.String()
-		case *log.EventEntryAdded:
-			if e.Entry.Source == log.SourceSecurity { // what the policy forbids
-				said <- e.Entry.Text
-			}
-		}
-	})
-	require.NoError(t, chromedp.Run(ctx, log.Enable()))
-	return ctx, func() (all []string) {
-		for {
-			select {
-			case s := <-said:
-				all = append(all, s)
-			default:
-				return all
-			}
-		}
-	}
-}
-
-func picture(ctx context.Context, t *testing.T, name string, width int64, scheme string) {
-	t.Helper()
-	dir := os.Getenv(screenshotEnv)
-	if dir == "" {
-		return
-	}
-	var png []byte
-	require.NoError(t, chromedp.Run(ctx, chromedp.EmulateViewport(width, 1000),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
-		chromedp.FullScreenshot(&png, 100)))
-	require.NoError(t, os.WriteFile(fmt.Sprintf("%s/%s-%d-%s.png", dir, name, width, scheme), png, 0o600))
 }
