@@ -13,13 +13,17 @@ import (
 	"github.com/deskstorm/deskstorm/runner/verdict"
 )
 
+// oldest is how old a run may be that another is held against: 14 of an experiment that runs each week are younger.
+const oldest = 180 * 24 * time.Hour
+
 // nights are the earlier runs that a run is held against, the latest last: those just before it, and the last one of each night before.
 // Without them it is judged all the same.
 func (r *Runner) nights(ctx context.Context, run record.Run, o verdict.Objectives) ([]verdict.Night, error) {
 	var kept []history.Kept
 	for _, night := range []*time.Location{nil, time.Local} {
 		some, err := r.History.Nights(ctx, history.Like{
-			Experiment: run.Experiment, Before: run.Began, N: o.LookBack(), Night: night,
+			Experiment: run.Experiment, Fingerprint: run.Fingerprint, Since: run.Began.Add(-oldest), Before: run.Began,
+			N: o.LookBack(), Night: night,
 			Outcomes: []string{string(verdict.Passed), string(verdict.Deviated)},
 		})
 		if err != nil {

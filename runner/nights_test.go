@@ -20,11 +20,14 @@ func TestNightsAreNights(t *testing.T) {
 	for night := range 3 {
 		for i := range 40 {
 			began := now.AddDate(0, 0, -night).Add(-10 * time.Minute * time.Duration(i+1))
-			run := record.Run{ID: fmt.Sprintf("night%d-%d", night, i), Experiment: "e", Began: began, Ended: began, Status: record.Completed}
+			run := record.Run{ID: fmt.Sprintf("night%d-%d", night, i), Experiment: "e", Began: began, Ended: began, Status: record.Completed,
+				Fingerprint: "4567"}
 			require.NoError(t, r.History.Save(t.Context(), run, string(verdict.Passed), []byte("{}")))
 		}
 	}
-	nights, err := r.nights(t.Context(), record.Run{Experiment: "e", Began: now}, verdict.Defaults())
+	other := record.Run{ID: "more-people", Experiment: "e", Began: now.Add(-time.Minute), Status: record.Completed, Fingerprint: "0123"}
+	require.NoError(t, r.History.Save(t.Context(), other, string(verdict.Passed), []byte("{}")))
+	nights, err := r.nights(t.Context(), record.Run{Experiment: "e", Began: now, Fingerprint: "4567"}, verdict.Defaults())
 	require.NoError(t, err)
 	var ids []string
 	for _, n := range nights {

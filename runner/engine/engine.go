@@ -108,6 +108,11 @@ func Run(ctx context.Context, e *experiment.Experiment, o Options) (*Journal, er
 	if err != nil {
 		return nil, fmt.Errorf("reading configuration and secrets: %w", err)
 	}
+	fingerprint, err := e.Fingerprint(values)
+	if err != nil {
+		return nil, err
+	}
+	o.Recorder.Change(func(run *record.Run) { run.Fingerprint = fingerprint })
 	r := &run{Options: o, experiment: e, values: values, outcomes: map[string]outcome{}}
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("the experiment was not begun: %w", err)

@@ -1,6 +1,8 @@
 package experiment
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +51,25 @@ func (e *Experiment) Resolve(getenv func(string) (string, bool)) (*Values, error
 	}
 	values.secrets.compile()
 	return values, nil
+}
+
+// Fingerprint is the same for runs that do the same: of the same hypothesis, method, rollbacks and runtime, with the same
+// configuration. Titles, objectives and secrets are not in it.
+func (e *Experiment) Fingerprint(v *Values) (string, error) {
+	var source map[string]json.RawMessage
+	if err := json.Unmarshal(e.Source, &source); err != nil {
+		return "", fmt.Errorf("reading the experiment's source again: %w", err)
+	}
+	done := map[string]any{"configuration": v.scopes[0]}
+	for _, part := range []string{"steady-state-hypothesis", "method", "rollbacks", "runtime"} {
+		done[part] = source[part]
+	}
+	text, err := json.Marshal(done)
+	if err != nil {
+		return "", fmt.Errorf("writing what the experiment does: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8]), nil
 }
 
 func (v Value) read(getenv func(string) (string, bool)) (any, error) {

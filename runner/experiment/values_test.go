@@ -1,6 +1,7 @@
 package experiment_test
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -134,4 +135,30 @@ func TestSeconds(t *testing.T) {
 		_, ok := experiment.Seconds(value)
 		require.False(t, ok, "%v", value)
 	}
+}
+
+func TestFingerprint(t *testing.T) {
+	const text = `title: %s
+description: b
+configuration: {users: {type: env, key: USERS, default: "20"}}
+secrets: {web: {token: {type: env, key: TOKEN}}}
+method:
+  - {type: action, name: come, provider: {type: process, path: /bin/true, arguments: "%s ${users}"}}
+extensions: [{name: other, anything: %s}]
+`
+	of := func(title, argument, extension string, environment map[string]string) string {
+		e, err := experiment.Parse([]byte(fmt.Sprintf(text, title, argument, extension)), "f.yaml", nil)
+		require.NoError(t, err)
+		values, err := e.Resolve(func(name string) (string, bool) { v, ok := environment[name]; return v, ok })
+		require.NoError(t, err)
+		fingerprint, err := e.Fingerprint(values)
+		require.NoError(t, err)
+		require.Regexp(t, "^[0-9a-f]{16}$", fingerprint)
+		return fingerprint
+	}
+	first := of("a", "-n", "1", map[string]string{"TOKEN": "x"})
+	require.Equal(t, first, of("another title", "-n", "2", map[string]string{"TOKEN": "y"}), "title, extensions and secrets do not count")
+	require.Equal(t, first, of("a", "-n", "1", map[string]string{"TOKEN": "x", "USERS": "20"}), "the default is a value like others")
+	require.NotEqual(t, first, of("a", "-n", "1", map[string]string{"TOKEN": "x", "USERS": "200"}))
+	require.NotEqual(t, first, of("a", "-m", "1", map[string]string{"TOKEN": "x"}))
 }

@@ -239,6 +239,7 @@ func TestNights(t *testing.T) {
 		save("harness", evening.Add(8*day+6*time.Hour), "no-verdict", nil)
 		save("no verdict", evening.Add(8*day+6*time.Hour), "", func(r *record.Run) { r.ID = "none" })
 		save("other", evening.Add(8*day+6*time.Hour), "passed", func(r *record.Run) { r.Experiment = "amqp-idle" })
+		save("other-configuration", evening.Add(8*day+6*time.Hour+time.Minute), "passed", func(r *record.Run) { r.Fingerprint = "0123" })
 		require.NoError(t, s.Begin(t.Context(), run(t, "goes-on", evening.Add(8*day+7*time.Hour))))
 
 		nights := func(l history.Like) []string {
@@ -255,6 +256,9 @@ func TestNights(t *testing.T) {
 			return ids
 		}
 		later := evening.Add(9 * day)
+		require.Equal(t, []string{"other-configuration"}, nights(history.Like{Before: later, Fingerprint: "0123"}))
+		require.Equal(t, []string{"other-configuration"}, nights(history.Like{Before: later, Since: evening.Add(8*day + 6*time.Hour)}))
+		later = evening.Add(8*day + 6*time.Hour)
 		require.Equal(t, []string{"again-8", "night-8", "night-7"}, nights(history.Like{Before: later, N: 3}))
 		require.Equal(t, []string{"again-8", "night-7", "night-6"}, nights(history.Like{Before: later, N: 3, Night: time.UTC}))
 		require.Equal(t, []string{"night-8", "night-7"}, nights(history.Like{Before: later, N: 2, Night: time.UTC, Outcomes: []string{"passed"}}))

@@ -13,7 +13,10 @@ import (
 type Like struct {
 	Experiment string
 	Before     time.Time // they began before
+	Since      time.Time // they began then or later; zero: whenever
 	N          int       // the last so many; 0: 7
+	// Fingerprint is that of the runs (record.Run); empty: any.
+	Fingerprint string
 	// Outcomes are the verdicts that count; none: Sound. A dry run, and a run that was not completed, never count.
 	Outcomes []string
 	// Night is where nights are reckoned from noon to noon: of each, its last run counts. Nil: every run counts.
@@ -67,12 +70,12 @@ func (l Like) choose(tx *database.Tx) ([]Kept, error) {
 	var nights []Kept
 	night := ""
 	for before := l.Before; ; {
-		some, err := list(tx, Filter{Experiment: l.Experiment, Before: before, Limit: page}, comparable)
+		some, err := list(tx, Filter{Experiment: l.Experiment, Since: l.Since, Before: before, Limit: page}, comparable)
 		if err != nil {
 			return nil, err
 		}
 		for _, k := range some {
-			if !slices.Contains(l.Outcomes, k.Outcome) {
+			if !slices.Contains(l.Outcomes, k.Outcome) || l.Fingerprint != "" && k.Fingerprint != l.Fingerprint {
 				continue
 			}
 			if l.Night != nil {

@@ -22,17 +22,19 @@ const (
 
 // Run is one run.
 type Run struct {
-	ID         string    `json:"id"`         // sorts by time: 20261126T021500-7f3a9c
-	Experiment string    `json:"experiment"` // what it is called in the schedule, or the file's name without its ending
-	Title      string    `json:"title"`
-	Tags       []string  `json:"tags,omitempty"`
-	Trigger    string    `json:"trigger"` // "manual", "schedule", "catch-up"
-	Began      time.Time `json:"began"`
-	Ended      time.Time `json:"ended"`
-	Status     Status    `json:"status"`
-	Deviated   bool      `json:"deviated"`
-	DryRun     bool      `json:"dry_run,omitempty"`
-	Error      string    `json:"error,omitempty"` // why it was aborted or interrupted
+	ID         string `json:"id"`         // sorts by time: 20261126T021500-7f3a9c
+	Experiment string `json:"experiment"` // what it is called in the schedule, or the file's name without its ending
+	Title      string `json:"title"`
+	// Fingerprint is that of what was done, with its configuration: runs that have the same one may be compared. Empty: it was not begun.
+	Fingerprint string    `json:"fingerprint,omitempty"`
+	Tags        []string  `json:"tags,omitempty"`
+	Trigger     string    `json:"trigger"` // "manual", "schedule", "catch-up"
+	Began       time.Time `json:"began"`
+	Ended       time.Time `json:"ended"`
+	Status      Status    `json:"status"`
+	Deviated    bool      `json:"deviated"`
+	DryRun      bool      `json:"dry_run,omitempty"`
+	Error       string    `json:"error,omitempty"` // why it was aborted or interrupted
 
 	Activities []Activity           `json:"activities"`
 	Faults     []Fault              `json:"faults"`
