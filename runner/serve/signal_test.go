@@ -22,7 +22,10 @@ import (
 )
 
 // serviceEnv makes the test's binary the service: its value is how long a run takes to undo what it did.
-const serviceEnv = "SERVE_TEST_SERVICE"
+const (
+	serviceEnv = "SERVE_TEST_SERVICE"
+	folderEnv  = "SERVE_TEST_FOLDER" // the test's: a service that ends at once removes none
+)
 
 func TestMain(m *testing.M) {
 	if undoing := os.Getenv(serviceEnv); undoing != "" {
@@ -40,12 +43,7 @@ func service(undoing string) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "serve")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	store, err := schedule.OpenFile(filepath.Join(dir, "state.json"))
+	store, err := schedule.OpenFile(filepath.Join(os.Getenv(folderEnv), "state.json"))
 	if err != nil {
 		return err
 	}
@@ -84,7 +82,7 @@ func TestSignals(t *testing.T) {
 	}{{"one", "200ms", 1}, {"two", "1h", 2}} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), serviceEnv+"="+c.undoing)
+			cmd.Env = append(os.Environ(), serviceEnv+"="+c.undoing, folderEnv+"="+t.TempDir())
 			out, err := cmd.StdoutPipe()
 			require.NoError(t, err)
 			require.NoError(t, cmd.Start())
