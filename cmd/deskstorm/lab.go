@@ -103,7 +103,7 @@ func newLabUpCommand(which *whichLab) *cobra.Command {
 		Long: "--sim: start a directory, an OpenStack and a broker in this process, on the loopback interface, with simulated desktops\n" +
 			"or with real ones under QEMU, and keep them until SIGINT, SIGTERM or `deskstorm lab down`.\n\n" +
 			"--debian: install what is missing of OpenStack, slapd, libvirt and Prometheus from Debian's packages, start it on a\n" +
-			"loopback address of its own with desktops under QEMU, and leave it running until `deskstorm lab down`. Debian 12, as\n" +
+			"loopback address of its own with desktops under QEMU, and leave it running until `deskstorm lab down --debian`. Debian 12, as\n" +
 			"root; the machine's own services stay as they are. Called again, it starts what does not run.\n\n" +
 			"The broker's configuration, clouds.yaml and a list of users are in the lab's folder; its file `environment` points\n" +
 			"scripts and the openstack command at them.",
@@ -293,11 +293,15 @@ func newLabDownCommand(which *whichLab) *cobra.Command {
 	var wipe bool
 	cmd := &cobra.Command{
 		Use:   "down",
-		Short: "End the lab that runs",
+		Short: "End the simulated lab, or with --debian that of real services",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if which.real() {
+			if which.debian {
 				return realLabDown(cmd, which.debianDir(), wipe)
+			}
+			if which.real() {
+				// Who means a simulated lab that has ended already, or is in another folder, must not end this one.
+				return errors.New("no simulated lab runs, and the lab of real services does; to end that one: " + realDownCommand(which.debianDir()))
 			}
 			r, err := up.Find(which.simDir())
 			if errors.Is(err, up.ErrNotRunning) {
