@@ -82,6 +82,7 @@ func (r *Runner) shared() *schedule.Shared[*history.Lease] {
 	return schedule.NewShared(r.History, schedule.SharedOptions{
 		Jobs:     r.Config.Schedule.Names(),
 		Held:     func(err error) bool { return errors.As(err, new(*history.HeldError)) },
+		Waits:    func(err error) { r.options.Log.Info("another runner starts the runs; this one waits", "why", err) },
 		NotFound: is(history.ErrNotFound),
 		Lost:     is(history.ErrLost),
 	})

@@ -31,8 +31,10 @@ type SharedOptions struct {
 	// Held says whether an error of Lead means that another runner leads; NotFound, whether one of Get means that there is
 	// nothing; Lost, whether one of Renew or PutAs means that the lease has ended.
 	Held, NotFound, Lost func(error) bool
-	TTL                  time.Duration // of the lease; 0: 30 s
-	Clock                Clock         // nil: System
+	// Waits is told of an error that Held knows, once each time that another runner turns out to lead. Optional.
+	Waits func(error)
+	TTL   time.Duration // of the lease; 0: 30 s
+	Clock Clock         // nil: System
 }
 
 // Shared is a Leader and a Store in a database that several runners share. Marks are written under the lease: a runner that
@@ -67,6 +69,7 @@ const (
 // Lead waits until the lease is free, and then renews it three times in its length.
 func (s *Shared[L]) Lead(ctx context.Context) (<-chan struct{}, func(), error) {
 	clock := s.options.Clock
+	told := false
 	for {
 		asked := clock.Steady()
 		lease, err := s.ask(ctx)
@@ -91,6 +94,10 @@ func (s *Shared[L]) Lead(ctx context.Context) (<-chan struct{}, func(), error) {
 		if !s.options.Held(err) {
 			return nil, nil, err
 		}
+		if !told && s.options.Waits != nil {
+			s.options.Waits(err)
+		}
+		told = true
 		timer, stop := clock.Timer(s.options.TTL / 3)
 		select {
 		case <-ctx.Done():

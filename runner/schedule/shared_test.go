@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -195,5 +196,29 @@ func TestSharedFence(t *testing.T) {
 		first, err = next.Advance(t.Context(), "a", Mark{}, Mark{At: time.Now()})
 		require.NoError(t, err)
 		require.True(t, first)
+	})
+}
+
+func TestSharedTellsOnceThatAnotherLeads(t *testing.T) {
+	test(t, "while it waits", func(t *testing.T) {
+		db := &database{values: map[string][]byte{}}
+		_, release, err := share(t, db, nil).Lead(t.Context())
+		require.NoError(t, err)
+		told := 0
+		waiting := share(t, db, nil)
+		waiting.options.Waits = func(err error) {
+			require.ErrorIs(t, err, errHeld)
+			told++
+		}
+		led := make(chan func())
+		go func() {
+			_, release, err := waiting.Lead(t.Context())
+			assert.NoError(t, err)
+			led <- release
+		}()
+		time.Sleep(2 * time.Minute) // the bubble's time: asked a dozen times
+		release()
+		(<-led)()
+		require.Equal(t, 1, told)
 	})
 }
