@@ -221,8 +221,11 @@ func TestFirewall(t *testing.T) {
 	}
 	s.stop()
 	var queues []struct{ Name string }
-	api(t, server, dial, "GET", "queues/canary", nil, &queues)
-	require.Empty(t, queues)
+	require.Eventually(t, func() bool { // the broker lists a queue for a moment after it has deleted it
+		queues = nil
+		api(t, server, dial, "GET", "queues/canary", nil, &queues)
+		return len(queues) == 0
+	}, 10*time.Second, 100*time.Millisecond, "queues are left")
 	type apiConnection struct {
 		State string
 		Name  string `json:"user_provided_name"`
