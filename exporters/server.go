@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/deskstorm/deskstorm/exporters/collector"
+	"github.com/deskstorm/deskstorm/internal/listeners"
 )
 
 // Options are how the exporters are served.
@@ -75,15 +76,10 @@ func Listen(made []collector.Exporter, o Options) (*Server, error) {
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: answerTimeout,
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
-	for _, address := range o.Addresses {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			for _, l := range s.listeners {
-				l.Close()
-			}
-			return nil, fmt.Errorf("listening on %s: %w", address, err)
-		}
-		s.listeners = append(s.listeners, l)
+	if s.listeners, err = listeners.Listen(o.Addresses); err != nil {
+		return nil, err
+	}
+	for _, l := range s.listeners {
 		s.Addresses = append(s.Addresses, l.Addr())
 	}
 	return s, nil

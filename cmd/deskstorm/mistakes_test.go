@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/deskstorm/deskstorm/internal/disktest"
 	"github.com/deskstorm/deskstorm/lab/netns/netnstest"
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 	"github.com/deskstorm/deskstorm/lab/up"
@@ -283,8 +284,7 @@ func TestThousandMistakes(t *testing.T) {
 func mountTmpfs(t *testing.T, dir, size string) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(dir, 0o700))
-	require.NoError(t, syscall.Mount("deskstorm-test", dir, "tmpfs", 0, "size="+size))
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
+	disktest.Mount(t, dir, size)
 }
 
 // fill leaves no room on a file system.

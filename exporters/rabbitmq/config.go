@@ -1,7 +1,6 @@
 package rabbitmq
 
 import (
-	"net"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -112,10 +111,7 @@ const longestSilence = 24 * time.Hour
 func readCanary(r *configfile.Reader, n ast.Node, c *Canary) {
 	names := map[string]bool{}
 	r.Mapping(n, configfile.Keys{
-		"address": r.Checked(&c.Address, "host:port", func(s string) bool {
-			host, port, err := net.SplitHostPort(s)
-			return err == nil && host != "" && port != ""
-		}),
+		"address":  r.HostPort(&c.Address),
 		"vhost":    r.Text(&c.VHost),
 		"user":     r.Text(&c.User),
 		"password": r.Secret(&c.Password),

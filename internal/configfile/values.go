@@ -2,6 +2,7 @@ package configfile
 
 import (
 	"fmt"
+	"net"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -54,6 +55,14 @@ func (r *Reader) Checked(to *string, expected string, valid func(string) bool) f
 		}
 		*to = s
 	}
+}
+
+// HostPort reads a server's address.
+func (r *Reader) HostPort(to *string) func(ast.Node) {
+	return r.Checked(to, "host:port", func(s string) bool {
+		host, port, err := net.SplitHostPort(s)
+		return err == nil && host != "" && port != ""
+	})
 }
 
 // Texts reads a list of texts.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/internal/database"
+	"github.com/deskstorm/deskstorm/internal/disktest"
 	"github.com/deskstorm/deskstorm/lab/postgres"
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
 )
@@ -76,22 +77,8 @@ func TestVersions(t *testing.T) {
 	t.Run("PostgreSQL", func(t *testing.T) { test(t, startPostgres(t).DSN) })
 }
 
-// tmpfs mounts a file system of some size.
-func tmpfs(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("deskstorm-test", dir, "tmpfs", 0, "size="+size); err != nil {
-		if os.Getenv("CI") == "true" && os.Geteuid() == 0 {
-			t.Fatalf("mounting: %v", err)
-		}
-		t.Skipf("needs root, to mount a file system: %v", err)
-	}
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
-	return dir
-}
-
 func TestFullDisk(t *testing.T) {
-	dir := tmpfs(t, "1m")
+	dir := disktest.New(t, "1m")
 	d, err := database.Open(t.Context(), dsn(t, dir), schema(1))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
@@ -106,14 +93,14 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestFullDiskAtStart(t *testing.T) {
-	dir := tmpfs(t, "64k")
+	dir := disktest.New(t, "64k")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 60<<10), 0o600))
 	_, err := database.Open(t.Context(), dsn(t, dir), schema(1))
 	require.ErrorIs(t, err, database.ErrFull)
 }
 
 func TestReadOnly(t *testing.T) {
-	dir := tmpfs(t, "4m")
+	dir := disktest.New(t, "4m")
 	d, err := database.Open(t.Context(), dsn(t, dir), schema(1))
 	require.NoError(t, err)
 	require.NoError(t, d.Close())

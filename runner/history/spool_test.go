@@ -5,12 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/internal/database"
+	"github.com/deskstorm/deskstorm/internal/disktest"
 	"github.com/deskstorm/deskstorm/runner/history"
 )
 
@@ -61,14 +61,7 @@ func TestSpool(t *testing.T) {
 }
 
 func TestFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("deskstorm-test", dir, "tmpfs", 0, "size=512k"); err != nil {
-		if os.Getenv("CI") == "true" && os.Geteuid() == 0 {
-			t.Fatalf("mounting: %v", err)
-		}
-		t.Skipf("needs root, to mount a file system: %v", err)
-	}
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
+	dir := disktest.New(t, "512k")
 	s := open(t, "sqlite://"+filepath.Join(dir, "history.db"))
 	require.NoError(t, s.Save(t.Context(), run(t, "small", evening), "passed", nil))
 	large := run(t, "large", evening)

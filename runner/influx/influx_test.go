@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/deskstorm/deskstorm/internal/configfile"
+	"github.com/deskstorm/deskstorm/internal/disktest"
 	"github.com/deskstorm/deskstorm/results"
 )
 
@@ -335,14 +336,7 @@ func TestTwoAtOnce(t *testing.T) {
 }
 
 func TestFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("deskstorm-test", dir, "tmpfs", 0, "size=64k"); err != nil {
-		if os.Getenv("CI") == "true" && os.Geteuid() == 0 {
-			t.Fatalf("mounting: %v", err)
-		}
-		t.Skipf("needs root, to mount a file system: %v", err)
-	}
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
+	dir := disktest.New(t, "64k")
 	s := newStub(t)
 	s.refuse = func([]string) (int, string, string) { return http.StatusInternalServerError, "internal error", "" }
 	w := writer(t, s.config(t), dir, nil)

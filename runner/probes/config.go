@@ -2,7 +2,6 @@ package probes
 
 import (
 	"maps"
-	"net"
 	"net/url"
 	"time"
 
@@ -291,11 +290,8 @@ func ReadRabbitMQ(r *configfile.Reader, n ast.Node) (all []RabbitMQ) {
 	r.Mapping(n, configfile.Keys{"brokers": r.List(func(n ast.Node) {
 		b := RabbitMQ{Patience: 10 * time.Second}
 		r.Mapping(n, configfile.Keys{
-			"name": r.Name(&b.Name),
-			"address": r.Checked(&b.Address, "host:port", func(s string) bool {
-				host, port, err := net.SplitHostPort(s)
-				return err == nil && host != "" && port != ""
-			}),
+			"name":      r.Name(&b.Name),
+			"address":   r.HostPort(&b.Address),
 			"vhost":     r.Text(&b.VHost),
 			"user":      r.Text(&b.User),
 			"password":  r.Secret(&b.Password),

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/deskstorm/deskstorm/internal/disktest"
 	"github.com/deskstorm/deskstorm/runner/fault"
 	"github.com/deskstorm/deskstorm/runner/target"
 )
@@ -388,12 +389,7 @@ func TestRecoverSideBySide(t *testing.T) {
 
 // TestDiskFull: nothing is injected then, and what is injected is undone all the same.
 func TestDiskFull(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a small disk needs root")
-	}
-	dir := t.TempDir()
-	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"))
-	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, 0)) })
+	dir := disktest.New(t, "64k")
 	s := &stage{}
 	r := open(t, dir, s, Options{UndoTime: time.Second})
 	require.NoError(t, r.Inject(t.Context(), plan("a")))
