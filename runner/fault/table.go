@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 )
 
@@ -21,7 +20,7 @@ func Table(env Env) []native.Function {
 	var table []native.Function
 	for _, k := range kinds() {
 		f := native.Function{
-			Name: prefix + k.name, Kind: experiment.Action, Doc: k.doc, Parameters: append(common(), k.parameters...),
+			Name: prefix + k.name, Kind: native.Action, Doc: k.doc, Parameters: append(common(), k.parameters...),
 		}
 		checked := func(ctx context.Context, a native.Arguments) (Plan, error) {
 			if err := f.CheckValues(a); err != nil {
@@ -71,7 +70,7 @@ func undo(env Env, in *injected) native.Function {
 		names = append(names, k.name)
 	}
 	f := native.Function{
-		Name: prefix + "undo", Kind: experiment.Action, Doc: "ends faults that this run has injected, before their time",
+		Name: prefix + "undo", Kind: native.Action, Doc: "ends faults that this run has injected, before their time",
 		Parameters: []native.Parameter{
 			{Name: "fault", Type: native.Text, OneOf: names, Doc: "which: all of a kind, such as net.loss"},
 			{Name: "id", Type: native.Text, Doc: "which: the one with the id that its action returned"},

@@ -16,7 +16,6 @@ import (
 	"github.com/deskstorm/deskstorm/internal/configfile"
 	"github.com/deskstorm/deskstorm/lab/netns/netnstest"
 	"github.com/deskstorm/deskstorm/lab/qemu/qemutest"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/fault"
 	"github.com/deskstorm/deskstorm/runner/native"
 	"github.com/deskstorm/deskstorm/runner/target"
@@ -30,7 +29,7 @@ func TestTableWithoutConfiguration(t *testing.T) {
 		require.True(t, strings.HasPrefix(f.Name, "fault."), f.Name)
 		require.False(t, seen[f.Name], f.Name)
 		seen[f.Name] = true
-		require.Equal(t, experiment.Action, f.Kind)
+		require.Equal(t, native.Action, f.Kind)
 		require.NotEmpty(t, f.Doc)
 		names := map[string]bool{}
 		for _, p := range f.Parameters {
@@ -46,7 +45,7 @@ func TestTableWithoutConfiguration(t *testing.T) {
 		}
 	}
 	require.Len(t, table, 21)
-	f, err := native.Find(table, "fault.net.loss", experiment.Action)
+	f, err := native.Find(table, "fault.net.loss", native.Action)
 	require.NoError(t, err)
 	require.NoError(t, f.Check(native.Arguments{"target": "x", "for": 30, "percent": 5}))
 	require.ErrorContains(t, f.Check(native.Arguments{"target": "x", "percent": 5}), "for: is missing")
@@ -196,7 +195,7 @@ func TestLateUndo(t *testing.T) {
 // TestDryRun: a plan shows all, and injects nothing.
 func TestDryRun(t *testing.T) {
 	env, n := willingEnv()
-	f, err := native.Find(fault.Table(env), "fault.net.loss", experiment.Action)
+	f, err := native.Find(fault.Table(env), "fault.net.loss", native.Action)
 	require.NoError(t, err)
 	got, err := f.Plan(t.Context(), native.Arguments{"target": "one", "for": 90, "percent": 5, "address": "10.0.0.5", "port": 5672})
 	require.NoError(t, err)
@@ -267,7 +266,7 @@ func TestKernelTakesAllFilters(t *testing.T) {
 	plan := func(name string, a native.Arguments) {
 		t.Helper()
 		a["target"], a["for"] = "host", "1m"
-		f, err := native.Find(table, "fault."+name, experiment.Action)
+		f, err := native.Find(table, "fault."+name, native.Action)
 		require.NoError(t, err)
 		_, err = f.Plan(t.Context(), a)
 		require.NoError(t, err, "%s %v", name, a)

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/deskstorm/deskstorm/internal/k6process"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 	"github.com/deskstorm/deskstorm/runner/record"
 )
@@ -30,7 +29,7 @@ const Name = "load.k6"
 // Table is the native activities of this package.
 func Table(env Env) []native.Function {
 	f := native.Function{
-		Name: Name, Kind: experiment.Action,
+		Name: Name, Kind: native.Action,
 		Doc: "Runs k6 with thin clients, in as many processes as descriptors and cores ask for, and gathers what they measured.",
 		Parameters: []native.Parameter{
 			{Name: "script", Type: native.Text, Required: true, Doc: "a script's path, relative to the experiment's file, or the name of a " +

@@ -7,13 +7,12 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 )
 
 func (p *prober) broker() []native.Function {
 	return []native.Function{{
-		Name: "broker.health", Kind: experiment.Probe,
+		Name: "broker.health", Kind: native.Probe,
 		Doc: "Asks the broker whether it serves (healthy), whether logins have a chance (ready), and how its pools stand.",
 		Run: p.brokerHealth,
 	}}

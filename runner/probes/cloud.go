@@ -8,17 +8,16 @@ import (
 	"time"
 
 	"github.com/deskstorm/deskstorm/cloud"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 )
 
 func (p *prober) cloud() []native.Function {
 	return []native.Function{{
-		Name: "cloud.health", Kind: experiment.Probe,
+		Name: "cloud.health", Kind: native.Probe,
 		Doc: "Asks Nova for its services and Neutron for its agents: ok, and which are down. Administrators only.",
 		Run: p.cloudHealth,
 	}, {
-		Name: "cloud.canary", Kind: experiment.Probe,
+		Name: "cloud.canary", Kind: native.Probe,
 		Doc: "Asks OpenStack's services something cheap, without trying again: ok, and how long each took (services.nova.list.took_ms).",
 		Parameters: []native.Parameter{{Name: "services", Type: native.List, Doc: "of keystone, nova, placement, glance, neutron; absent: all that " +
 			"the cloud has"}},

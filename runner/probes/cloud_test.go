@@ -19,7 +19,6 @@ import (
 	"github.com/deskstorm/deskstorm/lab/folder"
 	"github.com/deskstorm/deskstorm/lab/sim"
 	"github.com/deskstorm/deskstorm/lab/up"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 	"github.com/deskstorm/deskstorm/runner/record"
 )
@@ -222,7 +221,7 @@ func TestPlans(t *testing.T) {
 	c, e := startCloud(t)
 	before := len(c.Sim.Servers())
 	plan := func(name string, a native.Arguments) any {
-		f, err := native.Find(Table(e), name, experiment.Action)
+		f, err := native.Find(Table(e), name, native.Action)
 		require.NoError(t, err)
 		value, err := f.Plan(t.Context(), a)
 		require.NoError(t, err)
@@ -239,7 +238,7 @@ func TestSideBySide(t *testing.T) {
 	before := len(c.Sim.Servers())
 	table := Table(e)
 	run := func(name string, a native.Arguments) error {
-		f, err := native.Find(table, name, experiment.Action)
+		f, err := native.Find(table, name, native.Action)
 		require.NoError(t, err)
 		_, err = f.Run(t.Context(), a)
 		return err

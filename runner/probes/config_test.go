@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 )
 
@@ -89,7 +88,7 @@ func TestTable(t *testing.T) {
 		for _, p := range f.Parameters {
 			require.NotEmpty(t, p.Doc)
 		}
-		require.Equal(t, f.Kind == experiment.Probe, f.Check(native.Arguments{fieldName: "x"}) == nil || !strings.Contains(f.Check(native.Arguments{fieldName: "x"}).Error(), fieldName))
+		require.Equal(t, f.Kind == native.Probe, f.Check(native.Arguments{fieldName: "x"}) == nil || !strings.Contains(f.Check(native.Arguments{fieldName: "x"}).Error(), fieldName))
 	}
 }
 

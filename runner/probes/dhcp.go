@@ -7,23 +7,22 @@ import (
 	"time"
 
 	"github.com/deskstorm/deskstorm/probe/dhcp"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 )
 
 func (p *prober) dhcp() []native.Function {
 	network := native.Parameter{Name: "network", Type: native.Text, Doc: "which of the configuration's; absent: the only one"}
 	return []native.Function{{
-		Name: "dhcp.renew", Kind: experiment.Probe,
+		Name: "dhcp.renew", Kind: native.Probe,
 		Doc:        "Takes a lease, renews it by unicast from several ports and rebinds it: ok, and the outcome of each.",
 		Parameters: []native.Parameter{network}, Run: p.renew,
 	}, {
-		Name: "dhcp.audit", Kind: experiment.Probe,
+		Name: "dhcp.audit", Kind: native.Probe,
 		Doc:        "Looks at the sockets of a host's DHCP servers: shared is that several take each other's renewals.",
 		Parameters: []native.Parameter{{Name: "host", Type: native.Text, Doc: "which of the configuration's; absent: the only one"}},
 		Run:        p.audit,
 	}, {
-		Name: "leases", Kind: experiment.Probe,
+		Name: "leases", Kind: native.Probe,
 		Doc:        "Reads dnsmasq's lease file: lowest is the least part that is left of any lease, 0 to 1; a healthy client renews at 0.5.",
 		Parameters: []native.Parameter{network}, Run: p.leases,
 	}}

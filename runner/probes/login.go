@@ -13,7 +13,6 @@ import (
 	"github.com/deskstorm/deskstorm/broker/client/openstack"
 	"github.com/deskstorm/deskstorm/cloud"
 	"github.com/deskstorm/deskstorm/internal/authority"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 	"github.com/deskstorm/deskstorm/spice"
 )
@@ -23,7 +22,7 @@ const logoutTimeout = 10 * time.Second
 
 func (p *prober) login() []native.Function {
 	return []native.Function{{
-		Name: "login", Kind: experiment.Probe,
+		Name: "login", Kind: native.Probe,
 		Doc: "Logs somebody in, opens the desktop until the first picture has come, and logs out: ok, timings_ms, and what failed where.",
 		Parameters: []native.Parameter{
 			{Name: "login", Type: native.Text, Doc: "which of the configuration's logins; absent: the only one"},

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/deskstorm/deskstorm/cloud"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 	"github.com/deskstorm/deskstorm/runner/record"
 )
@@ -33,7 +32,7 @@ func Table(env Env) []native.Function {
 	table := slices.Concat(p.prometheus(), p.slo(), p.login(), p.broker(), p.dhcp(), p.rabbitmq(), p.cloud(), p.servers())
 	for i := range table {
 		f := &table[i]
-		if f.Kind == experiment.Probe {
+		if f.Kind == native.Probe {
 			f.Parameters = append(f.Parameters, native.Parameter{Name: fieldName, Type: native.Text,
 				Doc: "the part of the answer that is its value, with dots on the way, such as timings_ms.total; absent: all of it"})
 			f.Run = field(f.Run)

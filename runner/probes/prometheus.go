@@ -11,13 +11,12 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 )
 
 func (p *prober) prometheus() []native.Function {
 	return []native.Function{{
-		Name: "promql", Kind: experiment.Probe,
+		Name: "promql", Kind: native.Probe,
 		Doc: "Asks Prometheus an instant query: a number, or a list of {metric, value} where there are several.",
 		Parameters: []native.Parameter{
 			{Name: "query", Type: native.Text, Required: true, Doc: "in PromQL"},

@@ -11,7 +11,6 @@ import (
 	"github.com/deskstorm/deskstorm/internal/authority"
 	"github.com/deskstorm/deskstorm/internal/netspace"
 	"github.com/deskstorm/deskstorm/probe/amqp"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 )
 
@@ -23,17 +22,17 @@ func (p *prober) rabbitmq() []native.Function {
 	heartbeat := native.Parameter{Name: "heartbeat", Type: native.Duration, Doc: "of the silent connection, in whole seconds; absent: none"}
 	keepalive := native.Parameter{Name: "keepalive", Type: native.Duration, Doc: "of its TCP, the idle time and the interval; absent: none"}
 	return []native.Function{{
-		Name: "amqp.canary", Kind: experiment.Probe,
+		Name: "amqp.canary", Kind: native.Probe,
 		Doc:        "Sends itself a message through RabbitMQ on a fresh connection: ok, outcome, latency_ms.",
 		Parameters: []native.Parameter{broker}, Run: p.canary,
 	}, {
-		Name: "amqp.idle", Kind: experiment.Probe,
+		Name: "amqp.idle", Kind: native.Probe,
 		Doc: "Keeps a connection silent, then has a message sent to it: ok, outcome; lost is what a firewall does that forgot the connection.",
 		Parameters: []native.Parameter{broker,
 			{Name: "silence", Type: native.Duration, Required: true, Doc: "how long"}, heartbeat, keepalive},
 		Run: p.idle,
 	}, {
-		Name: "amqp.ladder", Kind: experiment.Probe,
+		Name: "amqp.ladder", Kind: native.Probe,
 		Doc: "Keeps connections silent for several times at once: after how long a silence they are cut. It takes as long as the longest.",
 		Parameters: []native.Parameter{broker,
 			{Name: "silences", Type: native.List, Required: true, Doc: `such as ["1m", "5m", "15m"]; none: nothing is tried`}, heartbeat, keepalive},

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/deskstorm/deskstorm/cloud"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 )
 
@@ -29,15 +28,15 @@ func (p *prober) servers() []native.Function {
 		return append(which[:len(which):len(which)], more...)
 	}
 	return []native.Function{{
-		Name: "cloud.desktops", Kind: experiment.Probe,
+		Name: "cloud.desktops", Kind: native.Probe,
 		Doc:        "Counts desktops: total, by status (status.ACTIVE), by host and status, and by the class of fault.",
 		Parameters: which, Run: p.desktops,
 	}, {
-		Name: "desktops.active", Kind: experiment.Probe,
+		Name: "desktops.active", Kind: native.Probe,
 		Doc:        "How many desktops are ACTIVE.",
 		Parameters: which, Run: p.active,
 	}, {
-		Name: "desktops.wait", Kind: experiment.Probe,
+		Name: "desktops.wait", Kind: native.Probe,
 		Doc: "Waits until desktops are ACTIVE, or usable: how many are, and after how long. That they are not in time is an error.",
 		Parameters: with(
 			native.Parameter{Name: "count", Type: native.Integer, Doc: "how many; absent: all that there are when it begins"},
@@ -46,14 +45,14 @@ func (p *prober) servers() []native.Function {
 		),
 		Run: p.wait,
 	}, {
-		Name: "desktops.ports", Kind: experiment.Probe,
+		Name: "desktops.ports", Kind: native.Probe,
 		Doc: "Asks Neutron for the ports of desktops that Nova calls ACTIVE: ok is that all of them are ACTIVE too; dead are desktops without.",
 		Parameters: with(
 			native.Parameter{Name: "host", Type: native.Text, Doc: "only on this host, which administrators are shown; absent: on all"},
 		),
 		Run: p.ports,
 	}, {
-		Name: "desktops.create", Kind: experiment.Action,
+		Name: "desktops.create", Kind: native.Action,
 		Doc: "Makes desktops as the configuration has them, tagged with the run, and does not wait for them.",
 		Parameters: []native.Parameter{
 			{Name: "count", Type: native.Integer, Required: true, Doc: "how many, at most the configuration's desktops.most in a run"},
@@ -63,7 +62,7 @@ func (p *prober) servers() []native.Function {
 		},
 		Run: p.create, Plan: p.planCreate,
 	}, {
-		Name: "desktops.delete", Kind: experiment.Action,
+		Name: "desktops.delete", Kind: native.Action,
 		Doc:        "Removes the desktops that this run made, and waits until they are gone.",
 		Parameters: []native.Parameter{{Name: "for", Type: native.Duration, Doc: "how long at most; absent: 5m"}},
 		Run:        p.remove, Plan: p.planRemove,

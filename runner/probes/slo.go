@@ -9,13 +9,12 @@ import (
 	"time"
 
 	"github.com/deskstorm/deskstorm/results"
-	"github.com/deskstorm/deskstorm/runner/experiment"
 	"github.com/deskstorm/deskstorm/runner/native"
 )
 
 func (p *prober) slo() []native.Function {
 	return []native.Function{{
-		Name: "slo", Kind: experiment.Probe,
+		Name: "slo", Kind: native.Probe,
 		Doc: "A figure of what this run's load has measured so far: a percentile, a share of failures, a count.",
 		Parameters: []native.Parameter{
 			{Name: "metric", Type: native.Text, Required: true, Doc: "such as vdi_login_duration (docs/metrics.md)"},
